@@ -1,0 +1,1 @@
+"""Calipso: remote desktops, notebooks and tools beside the experiment data of a research facility."""
