@@ -1,0 +1,171 @@
+"""The life of a container, from its request until it ended."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from calipso.events.envelope import Event, personal, private
+from calipso.events.values import FailureReason, Identity, ImageSpec, Placement, Resources, SessionRef, Volume
+
+
+class State(StrEnum):
+    """Where a container stands in its life."""
+
+    REQUESTED = "requested"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    REMOVED = "removed"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+ACTIVE = frozenset({State.REQUESTED, State.STARTING, State.RUNNING, State.STOPPING})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerEvent(Event):
+    """An event in the life of a container; `target` is the place that it was given at its request."""
+
+    kind: ClassVar[str] = "container"
+    container_id: UUID
+    user_id: UUID
+    target: str
+
+    @property
+    def stream(self) -> UUID:
+        """The container's own stream."""
+        return self.container_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerRequested(ContainerEvent):
+    """A user asked for a container, and the quota held it.
+
+    `label` is what the request called it (a session number, or the user's own word) and `info` the first part of that
+    text; `key_number` is the master key from which its credentials derive; `deadline` is when it must be usable.
+    """
+
+    image_id: UUID
+    image_name: str
+    image: ImageSpec
+    resources: Resources
+    label: str
+    info: str
+    session: SessionRef | None
+    identity: Identity
+    volumes: tuple[Volume, ...] = personal("user_id", erased=())
+    workdir: str = personal("user_id")
+    key_number: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerStarting(ContainerEvent):
+    """A provisioner took the request on; the claim is dead when the lease is over or the claimant is."""
+
+    claimant: str
+    lease: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerAdopted(ContainerEvent):
+    """A provisioner took on what it found on the target, because the claim before was dead."""
+
+    claimant: str
+    lease: datetime
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerStarted(ContainerEvent):
+    """The container can be used."""
+
+    placement: Placement = private()
+    image_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerFailed(ContainerEvent):
+    """The container never became usable, or its process ended with an error; the log's last lines are kept."""
+
+    reason: FailureReason
+    detail: str = private()
+    log: tuple[str, ...] = personal("user_id", erased=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerStopRequested(ContainerEvent):
+    """Somebody wants the container stopped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerStopped(ContainerEvent):
+    """The container has stopped, on request or because its process ended well."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerRemovalRequested(ContainerEvent):
+    """Somebody wants the container gone; a running one is stopped first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerRemoved(ContainerEvent):
+    """Nothing of the container is left on the target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerLost(ContainerEvent):
+    """The target answered, and the container was not there any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """A container as its events tell it."""
+
+    request: ContainerRequested
+    state: State
+    claimant: str = ""
+    lease: datetime | None = None
+    placement: Placement | None = None
+    image_digest: str = ""
+    failure: ContainerFailed | None = None
+    removal_requested: bool = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it holds a part of the quota."""
+        return self.state in ACTIVE
+
+
+def evolve(state: Container | None, event: Event) -> Container | None:
+    """The container after one more event; None before its request."""
+    if state is None:
+        return Container(request=event, state=State.REQUESTED) if isinstance(event, ContainerRequested) else None
+    match event:
+        case ContainerStarting() | ContainerAdopted():
+            return replace(state, state=State.STARTING, claimant=event.claimant, lease=event.lease)
+        case ContainerStarted():
+            return replace(state, state=State.RUNNING, placement=event.placement, image_digest=event.image_digest)
+        case ContainerFailed():
+            return replace(state, state=State.FAILED, failure=event)
+        case ContainerStopRequested():
+            return replace(state, state=State.STOPPING)
+        case ContainerStopped():
+            return replace(state, state=State.STOPPED)
+        case ContainerRemovalRequested():
+            pending = State.STOPPING if state.is_active else state.state
+            return replace(state, state=pending, removal_requested=True)
+        case ContainerRemoved():
+            return replace(state, state=State.REMOVED)
+        case ContainerLost():
+            return replace(state, state=State.LOST)
+        case _:
+            return state

@@ -1,0 +1,98 @@
+"""What every event has: a topic that never changes, a place in a stream, and who caused it."""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from functools import cache
+from typing import Any, ClassVar
+from uuid import UUID
+
+PERSONAL = "personal"
+PRIVATE = "private"
+
+EVENT_TYPES: dict[str, type["Event"]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A fact. Subclasses are frozen dataclasses that name their `kind` and may raise `schema_version`.
+
+    A class whose meaning changes raises `schema_version` and adds a static method `upcast_v<n>` that takes the stored
+    fields of version n and returns those of n + 1.
+    """
+
+    kind: ClassVar[str]
+    schema_version: ClassVar[int] = 1
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 - the signature of object
+        super().__init_subclass__(**kwargs)
+        if "kind" in vars(cls):
+            return
+        if (topic := cls.topic()) in EVENT_TYPES:
+            message = f"two event types have the topic {topic}"
+            raise TypeError(message)
+        EVENT_TYPES[topic] = cls
+
+    @classmethod
+    def topic(cls) -> str:
+        """The stable name under which the event is stored, whatever module its class lives in."""
+        return f"calipso.{cls.kind}.{cls.__name__}"
+
+    @property
+    def stream(self) -> UUID:
+        """The key of the stream that the event belongs to."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """An event as the store keeps it.
+
+    `position` orders all events of the store; `time` (UTC) was given under the append lock and never goes back;
+    `actor` is a user's uuid or a service name; `correlation_id` is the request, `causation_id` the command or event
+    that came before.
+    """
+
+    id: UUID
+    stream: UUID
+    version: int
+    position: int
+    time: datetime
+    actor: str
+    correlation_id: UUID
+    causation_id: UUID
+    event: Event
+
+
+def personal(subject: str, *, erased: Any = "", default: Any = ...) -> Any:  # noqa: ANN401 - stands for a field of any type
+    """Declare a field of personal data: stored only encrypted under the key of a subject, never published.
+
+    Args:
+        subject: the name of the event's field that holds the subject's uuid.
+        erased: what the field reads as once the subject's key is gone.
+        default: the field's default, if it has one.
+    """
+    metadata = {PERSONAL: subject, "erased": erased}
+    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+
+
+def private(*, default: Any = ...) -> Any:  # noqa: ANN401 - stands for a field of any type
+    """Declare a field that is stored as it is but never published, such as an address."""
+    return field(metadata={PRIVATE: True}) if default is ... else field(default=default, metadata={PRIVATE: True})
+
+
+@cache
+def personal_fields(event_type: type[Event]) -> dict[str, str]:
+    """The personal fields of an event type, each with the name of the field that holds its subject."""
+    return {f.name: f.metadata[PERSONAL] for f in fields(event_type) if PERSONAL in f.metadata}
+
+
+@cache
+def erased_values(event_type: type[Event]) -> dict[str, Any]:
+    """What the personal fields of an event type read as after an erasure."""
+    return {f.name: f.metadata["erased"] for f in fields(event_type) if PERSONAL in f.metadata}
+
+
+@cache
+def public_fields(event_type: type[Event]) -> tuple[str, ...]:
+    """The fields of an event type that other services may see."""
+    return tuple(f.name for f in fields(event_type) if PERSONAL not in f.metadata and PRIVATE not in f.metadata)

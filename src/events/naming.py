@@ -1,0 +1,42 @@
+"""Stream keys. A natural key becomes a keyed hash, so that two writers of one name collide on its first version."""
+
+import hmac
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Makes stream keys from natural keys under the installation's naming key."""
+
+    key: bytes
+
+    def _uuid(self, kind: str, name: str) -> UUID:
+        digest = hmac.digest(self.key, f"{kind}\0{name}".encode(), "sha256")
+        return UUID(bytes=digest[:16], version=5)
+
+    def image(self, name: str) -> UUID:
+        """The stream of the catalogue entry `name`."""
+        return self._uuid("image", name)
+
+    def experiment(self, proposal_id: str) -> UUID:
+        """The stream of the experiment with this public number."""
+        return self._uuid("experiment", proposal_id)
+
+    def user_name(self, name: str) -> UUID:
+        """The stream that claims a user name; names that differ only in case are one."""
+        return self._uuid("user-name", name.casefold())
+
+    def target(self, name: str) -> UUID:
+        """The stream of the target `name`."""
+        return self._uuid("target", name)
+
+
+def quota_stream(user_id: UUID) -> UUID:
+    """The stream of a user's quota."""
+    return uuid5(user_id, "quota")
+
+
+def refusals_stream(user_id: UUID) -> UUID:
+    """The stream of what a user was refused."""
+    return uuid5(user_id, "refusals")
