@@ -1,0 +1,1 @@
+"""Commands: what may be asked, and the pure decisions that answer with events."""

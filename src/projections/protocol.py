@@ -1,0 +1,64 @@
+"""What the runner asks of a projection, and the table in which a projection keeps its position."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, insert, select, update
+
+from calipso.events.envelope import Recorded
+
+
+class Projection(Protocol):
+    """Events in, rows out. Rows and position change in one transaction of the database where the rows live."""
+
+    @property
+    def name(self) -> str:
+        """The word by which health, waiting requests and operators know it."""
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics of the events that it applies; all others only move its position."""
+
+    def prepare(self, connection: Connection) -> None:
+        """Make what is missing of the tables, and refuse a database that cannot hold them.
+
+        Raises:
+            Invalid: the database has another layout than this projection writes.
+        """
+
+    def lock_position(self, connection: Connection) -> int:
+        """The position of the last event applied; other writers wait until the transaction ends."""
+
+    def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        """Change the rows for events of `topics`, in the order of their positions."""
+
+    def save_position(self, connection: Connection, position: int) -> None:
+        """Keep the position together with the rows."""
+
+
+def position_table(metadata: MetaData, schema: str | None, name: str = "position") -> Table:
+    """A table of one row that holds a projection's position."""
+    return Table(
+        name,
+        metadata,
+        Column("only", Integer, primary_key=True, autoincrement=False),
+        Column("position", BigInteger, nullable=False),
+        schema=schema,
+    )
+
+
+def ensure_position(connection: Connection, table: Table) -> None:
+    """Put position 0 into a table that has none."""
+    if connection.execute(select(table.c.position)).first() is None:
+        connection.execute(insert(table).values(only=1, position=0))
+
+
+def lock_position(connection: Connection, table: Table) -> int:
+    """Read the position and keep others out until the transaction ends."""
+    position: int = connection.execute(select(table.c.position).with_for_update()).scalar_one()
+    return position
+
+
+def save_position(connection: Connection, table: Table, position: int) -> None:
+    """Write the position of the last event applied."""
+    connection.execute(update(table).values(position=position))
