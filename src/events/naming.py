@@ -40,3 +40,8 @@ def quota_stream(user_id: UUID) -> UUID:
 def refusals_stream(user_id: UUID) -> UUID:
     """The stream of what a user was refused."""
     return uuid5(user_id, "refusals")
+
+
+def container_name(container_id: UUID) -> str:
+    """The name of a container on every runtime and on the wire; a DNS label that never changes."""
+    return f"calipso-{container_id.hex}"

@@ -136,8 +136,3 @@ class ContainerRuntime(Protocol):
 
     def ping(self) -> str:
         """What the target says it is, such as its version."""
-
-
-def container_name(container_id: UUID) -> str:
-    """The name of a container on every runtime and on the wire; a DNS label that never changes."""
-    return f"calipso-{container_id.hex}"
