@@ -81,18 +81,18 @@ def private(*, default: Any = ...) -> Any:  # noqa: ANN401 - stands for a field 
 
 
 @cache
-def personal_fields(event_type: type[Event]) -> dict[str, str]:
+def personal_fields(topic: str) -> dict[str, str]:
     """The personal fields of an event type, each with the name of the field that holds its subject."""
-    return {f.name: f.metadata[PERSONAL] for f in fields(event_type) if PERSONAL in f.metadata}
+    return {f.name: f.metadata[PERSONAL] for f in fields(EVENT_TYPES[topic]) if PERSONAL in f.metadata}
 
 
 @cache
-def erased_values(event_type: type[Event]) -> dict[str, Any]:
+def erased_values(topic: str) -> dict[str, Any]:
     """What the personal fields of an event type read as after an erasure."""
-    return {f.name: f.metadata["erased"] for f in fields(event_type) if PERSONAL in f.metadata}
+    return {f.name: f.metadata["erased"] for f in fields(EVENT_TYPES[topic]) if PERSONAL in f.metadata}
 
 
 @cache
-def public_fields(event_type: type[Event]) -> tuple[str, ...]:
+def public_fields(topic: str) -> tuple[str, ...]:
     """The fields of an event type that other services may see."""
-    return tuple(f.name for f in fields(event_type) if PERSONAL not in f.metadata and PRIVATE not in f.metadata)
+    return tuple(f.name for f in fields(EVENT_TYPES[topic]) if PERSONAL not in f.metadata and PRIVATE not in f.metadata)

@@ -1,0 +1,104 @@
+"""Events as they are stored and as they are published: JSON, personal fields sealed, old versions upcast."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from calipso.events.envelope import EVENT_TYPES, Event, erased_values, personal_fields, public_fields
+from calipso.vault import SubjectKeys, seal, unseal
+
+_SEALED = "sealed"
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored form of an event, beside what the store's columns say."""
+
+    actor: str
+    correlation: UUID
+    causation: UUID
+    schema: int
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """A stored event read back."""
+
+    actor: str
+    correlation_id: UUID
+    causation_id: UUID
+    event: Event
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Turns events into bytes and back.
+
+    Args:
+        subject_keys: where the keys of the subjects of personal data are.
+    """
+
+    subject_keys: SubjectKeys
+
+    def encode(self, event: Event, *, actor: str, correlation_id: UUID, causation_id: UUID) -> bytes:
+        """The stored form of an event; makes the keys of its subjects where they are missing."""
+        data = msgspec.to_builtins(event)
+        for name, subject_field in personal_fields(event.topic()).items():
+            key = self.subject_keys.make(getattr(event, subject_field))
+            data[name] = {_SEALED: seal(key, f"{event.topic()}.{name}", data[name])}
+        body = _Body(
+            actor=actor, correlation=correlation_id, causation=causation_id, schema=event.schema_version, data=data
+        )
+        return msgspec.json.encode(body)
+
+    def decode(self, topic: str, state: bytes) -> Decoded:
+        """Read a stored event; personal fields whose key is gone get the value declared for that.
+
+        Raises:
+            LookupError: this program does not know the topic, or not the version (it is older than the event).
+            ValueError: the bytes are not an event of this topic.
+        """
+        try:
+            event_type = EVENT_TYPES[topic]
+        except KeyError:
+            message = f"unknown event type {topic}: written by a newer version of the program?"
+            raise LookupError(message) from None
+        body = msgspec.json.decode(state, type=_Body)
+        data = upcast(event_type, body.schema, body.data)
+        event = msgspec.convert(self._open(event_type, data), type=event_type)
+        return Decoded(actor=body.actor, correlation_id=body.correlation, causation_id=body.causation, event=event)
+
+    def _open(self, event_type: type[Event], data: dict[str, Any]) -> dict[str, Any]:
+        for name, subject_field in personal_fields(event_type.topic()).items():
+            key = self.subject_keys.of(UUID(data[subject_field]))
+            if name not in data:
+                continue
+            if key is None:
+                data[name] = erased_values(event_type.topic())[name]
+            else:
+                data[name] = unseal(key, f"{event_type.topic()}.{name}", data[name][_SEALED])
+        return data
+
+
+def upcast(event_type: type[Event], version: int, data: dict[str, Any]) -> dict[str, Any]:
+    """Bring stored fields of an older schema version to the newest, one step after the other.
+
+    Raises:
+        LookupError: the stored version is newer than this program.
+    """
+    if version > event_type.schema_version:
+        message = f"{event_type.topic()} version {version} is newer than this program's {event_type.schema_version}"
+        raise LookupError(message)
+    for old in range(version, event_type.schema_version):
+        step: Callable[[dict[str, Any]], dict[str, Any]] = getattr(event_type, f"upcast_v{old}")
+        data = step(data)
+    return data
+
+
+def public_data(event: Event) -> dict[str, Any]:
+    """The fields of an event that other services may see, as JSON values."""
+    data = msgspec.to_builtins(event)
+    return {name: data[name] for name in public_fields(event.topic())}

@@ -1,0 +1,144 @@
+"""The keys of subjects: personal data in events can be read only while its subject's key exists.
+
+Each subject has a random AES-256 key, stored wrapped by the facility's master key (AES-GCM, with the number of the
+master key beside it). Destroying the row makes every personal field of that subject unreadable for ever.
+"""
+
+import base64
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg import Connection
+
+from calipso.credentials import KEY_BYTES, MasterKeys
+
+_NONCE_BYTES = 12
+
+SUBJECT_KEYS_DDL = """
+CREATE TABLE IF NOT EXISTS subject_keys (
+    subject uuid PRIMARY KEY,
+    key_number integer NOT NULL,
+    wrapped bytea NOT NULL,
+    made timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+def wrap(keys: MasterKeys, number: int, purpose: str, owner: UUID, plain: bytes) -> bytes:
+    """Encrypt a small secret under a key derived from master key `number` for this purpose and owner."""
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(keys.derive(number, purpose, owner)).encrypt(nonce, plain, owner.bytes)
+
+
+def unwrap(keys: MasterKeys, number: int, purpose: str, owner: UUID, wrapped: bytes) -> bytes:
+    """Undo `wrap`.
+
+    Raises:
+        KeyError: the master key of this number is not there.
+        cryptography.exceptions.InvalidTag: it is another key, or the bytes were changed.
+    """
+    cipher = AESGCM(keys.derive(number, purpose, owner))
+    return cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], owner.bytes)
+
+
+class SubjectKeys(Protocol):
+    """Where the keys of subjects are."""
+
+    def of(self, subject: UUID) -> bytes | None:
+        """The subject's key; None when it was destroyed or never made."""
+
+    def make(self, subject: UUID) -> bytes:
+        """The subject's key, made now if there is none."""
+
+
+class MemorySubjectKeys:
+    """Keys that live as long as the process."""
+
+    def __init__(self) -> None:
+        self._keys: dict[UUID, bytes] = {}
+
+    def of(self, subject: UUID) -> bytes | None:
+        """The subject's key; None when it was destroyed or never made."""
+        return self._keys.get(subject)
+
+    def make(self, subject: UUID) -> bytes:
+        """The subject's key, made now if there is none."""
+        return self._keys.setdefault(subject, os.urandom(KEY_BYTES))
+
+    def destroy(self, subject: UUID) -> None:
+        """Forget the subject's key."""
+        self._keys.pop(subject, None)
+
+
+class PostgresSubjectKeys:
+    """Keys in the table `subject_keys`, with a cache of those that were used.
+
+    Args:
+        connect: gives a connection of the store's database in autocommit mode.
+        master: the master keys that wrap the subjects' keys.
+    """
+
+    def __init__(self, connect: Callable[[], AbstractContextManager[Connection[Any]]], master: MasterKeys) -> None:
+        self._connect = connect
+        self._master = master
+        self._cache: dict[UUID, bytes] = {}
+
+    def of(self, subject: UUID) -> bytes | None:
+        """The subject's key; None when it was destroyed or never made."""
+        if subject not in self._cache and (found := self._select(subject)) is not None:
+            self._cache[subject] = found
+        return self._cache.get(subject)
+
+    def make(self, subject: UUID) -> bytes:
+        """The subject's key, made and stored now if there is none."""
+        if (known := self.of(subject)) is not None:
+            return known
+        number = self._master.current
+        wrapped = wrap(self._master, number, "subject key", subject, os.urandom(KEY_BYTES))
+        with self._connect() as connection:
+            connection.execute(
+                "INSERT INTO subject_keys (subject, key_number, wrapped) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (subject, number, wrapped),
+            )
+        made = self._select(subject)
+        if made is None:  # erased by another process in this very moment
+            raise KeyError(subject)
+        self._cache[subject] = made
+        return made
+
+    def _select(self, subject: UUID) -> bytes | None:
+        with self._connect() as connection:
+            cursor = connection.execute("SELECT key_number, wrapped FROM subject_keys WHERE subject = %s", (subject,))
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        return unwrap(self._master, row["key_number"], "subject key", subject, bytes(row["wrapped"]))
+
+
+def seal(key: bytes, context: str, value: object) -> str:
+    """Encrypt a value as JSON; `context` says what it is, so that it cannot be moved elsewhere."""
+    nonce = os.urandom(_NONCE_BYTES)
+    box = AESGCM(key).encrypt(nonce, msgspec.json.encode(value), context.encode())
+    return base64.b64encode(nonce + box).decode()
+
+
+def unseal(key: bytes, context: str, box: str) -> object:
+    """Undo `seal`.
+
+    Raises:
+        ValueError: it was sealed under another key or for another context.
+    """
+    raw = base64.b64decode(box)
+    try:
+        plain = AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode())
+    except InvalidTag as error:
+        message = f"{context} cannot be read with the subject's key"
+        raise ValueError(message) from error
+    value: object = msgspec.json.decode(plain)
+    return value
