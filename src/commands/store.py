@@ -1,0 +1,63 @@
+"""What commands ask of the event store; `calipso.store` and `calipso.store_memory` answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from calipso.events.envelope import Event, Recorded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Who issued a command, on behalf of which request, after which command or event.
+
+    `command_id` is fixed before the first attempt, so that a repeated attempt finds its own success.
+    """
+
+    command_id: UUID
+    actor: str
+    correlation_id: UUID
+    causation_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Events after a position: those of the topics asked for, and how far the store was read."""
+
+    events: Sequence[Recorded]
+    last: int
+
+
+class Store(Protocol):
+    """Streams of events with one order over all of them. Blocking; safe for use from several threads."""
+
+    def load(self, stream: UUID, *, after: int = 0) -> Sequence[Recorded]:
+        """The events of a stream with a version above `after`, oldest first."""
+
+    def append(self, events: Sequence[Event], *, expected: Mapping[UUID, int], cause: Cause) -> Sequence[Recorded]:
+        """Store events of one or more streams, all or none.
+
+        Args:
+            events: what happened, in order.
+            expected: the version at which each stream was read, also of streams that get no event. A stream of an
+                event that is not named here takes it at whatever version it has.
+            cause: who caused it; a command id that is stored already gives what it stored then.
+
+        Raises:
+            StaleVersion: a stream has another version by now; nothing was stored.
+            Unavailable: the store does not answer.
+        """
+
+    def of_command(self, command_id: UUID) -> Sequence[Recorded]:
+        """What a command has stored, nothing if it has not been obeyed."""
+
+    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None) -> Page:
+        """At most `limit` events after a position, in order; of these only the wanted topics are given."""
+
+    def head(self) -> int:
+        """The position of the newest event, 0 in an empty store."""
+
+    def position_at(self, time: datetime) -> int:
+        """The last position whose time is at most `time`, 0 if there is none."""

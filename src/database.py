@@ -1,0 +1,141 @@
+"""The store's database: connections, the channels on which it rings, and who holds which lock."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError
+from eventsourcing.postgres import PostgresDatastore
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow
+from sqlalchemy import Engine, create_engine
+
+from calipso.errors import Unavailable
+
+STORED = "calipso_stored"
+SHOWN = "calipso_shown"
+SIGNED_OUT = "calipso_signed_out"
+
+_RECONNECT_SECONDS = 1.0
+_POLL_SECONDS = 1.0
+_CONNECT_SECONDS = 5.0
+
+
+class Database:
+    """The database that holds the events; opens connections only when they are needed.
+
+    Args:
+        url: a libpq connection URL, such as `postgresql://user@host/calipso`.
+        pool_size: the most connections that this process keeps for the store.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url = url
+        parts = dict(conninfo_to_dict(url))
+        dbname, host, port, user, password = (
+            str(parts.pop(name, "") or "") for name in ("dbname", "host", "port", "user", "password")
+        )
+        self.datastore = PostgresDatastore(
+            dbname,
+            host,
+            port,
+            user,
+            password,
+            connect_timeout=_CONNECT_SECONDS,
+            pool_size=1,
+            max_overflow=pool_size - 1,
+            pre_ping=True,
+        )
+        pool_options = self.datastore.pool.kwargs
+        if isinstance(pool_options, dict):
+            pool_options |= parts | {"application_name": "calipso"}
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """A connection in autocommit mode.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        try:
+            with self.datastore.get_connection() as connection:
+                yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise Unavailable("the event store", str(error).strip()) from error
+
+    def engine(self) -> Engine:
+        """An SQLAlchemy engine for the read models of this database."""
+        return create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS)),
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=8,
+        )
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.datastore.close()
+
+    async def listen(self, *channels: str) -> AsyncIterator[tuple[str, str]]:
+        """The channel and payload of each notification, and `("", "")` whenever a look for oneself is due.
+
+        That is after each (re)connection, because what was told in between is gone, and after a second of silence,
+        because a notification is only ever a hint. Never ends by itself.
+        """
+        while True:
+            with contextlib.suppress(psycopg.OperationalError, psycopg.InterfaceError):
+                async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+                    for channel in channels:
+                        await connection.execute(f"LISTEN {channel}".encode())
+                    while True:
+                        yield "", ""
+                        async for notice in connection.notifies(timeout=_POLL_SECONDS):
+                            yield notice.channel, notice.payload
+            yield "", ""
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    @asynccontextmanager
+    async def holding(self, lock: str) -> AsyncIterator[Callable[[], Any]]:
+        """Wait for an advisory lock and hold it as long as the block and the connection last.
+
+        Gives an async callable that raises `psycopg.OperationalError` when the connection, and so the lock, is gone.
+        """
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            while not await _try_lock(connection, lock):  # noqa: ASYNC110 - the lock is the server's
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+            async def check() -> None:
+                await connection.execute("SELECT 1")
+
+            yield check
+
+    @asynccontextmanager
+    async def holding_one_of(self, prefix: str) -> AsyncIterator[str]:
+        """Hold the first free lock of `prefix/0`, `prefix/1`, ... and give its name."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            number = 0
+            while not await _try_lock(connection, f"{prefix}/{number}"):
+                number += 1
+            yield f"{prefix}/{number}"
+
+    def is_held(self, lock: str) -> bool:
+        """Whether some living process holds an advisory lock."""
+        with self.connect() as connection, connection.transaction():
+            row = connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS free", (lock_number(lock),)).fetchone()
+        return row is not None and not row["free"]
+
+
+async def _try_lock(connection: psycopg.AsyncConnection[Any], lock: str) -> bool:
+    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (lock_number(lock),))
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
+def lock_number(name: str) -> int:
+    """The advisory lock number of a name (64 bits, signed)."""
+    return int.from_bytes(hashlib.sha256(f"calipso {name}".encode()).digest()[:8], "big", signed=True)
