@@ -1,0 +1,66 @@
+"""How a command module tells dispatch what to load for a command and how to decide it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from calipso.commands.policy import Policy
+from calipso.events import container, experiment, image, quota, target, user
+from calipso.events.envelope import Event
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Fold(Generic[S]):
+    """How the state of one kind of stream follows from its events."""
+
+    name: str
+    initial: S
+    evolve: Callable[[S, Event], S]
+
+
+class Reader(Protocol):
+    """Gives the state of a stream; what was read must still hold when the decision is stored."""
+
+    def __call__(self, fold: Fold[S], stream: UUID, *, guarded: bool = True) -> S:
+        """The state of a stream now.
+
+        Args:
+            fold: how the state follows from the events.
+            stream: its key.
+            guarded: whether the decision is void when the stream changes before it is stored.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What a decision may know beside the command and the state."""
+
+    now: datetime
+    policy: Policy
+
+
+Handler = Callable[[Any, Reader, Circumstances], Sequence[Event]]
+HANDLERS: dict[type, Handler] = {}
+
+
+def handles(command_type: type) -> Callable[[Handler], Handler]:
+    """Register the function that loads and decides commands of a type."""
+
+    def register(handler: Handler) -> Handler:
+        HANDLERS[command_type] = handler
+        return handler
+
+    return register
+
+
+CONTAINER: Fold[container.Container | None] = Fold("container", None, container.evolve)
+EXPERIMENT: Fold[experiment.Experiment | None] = Fold("experiment", None, experiment.evolve)
+IMAGE: Fold[image.Image | None] = Fold("image", None, image.evolve)
+QUOTA: Fold[quota.Quota] = Fold("quota", quota.Quota(), quota.evolve)
+TARGET: Fold[target.Target] = Fold("target", target.Target(), target.evolve)
+USER: Fold[user.User | None] = Fold("user", None, user.evolve)
+USER_NAME: Fold[UUID | None] = Fold("user_name", None, user.evolve_claim)

@@ -1,0 +1,102 @@
+"""The catalogue of what may be launched."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from calipso.commands.handling import IMAGE, Circumstances, Reader, handles
+from calipso.commands.policy import Policy
+from calipso.errors import AlreadyExists, Invalid, NotFound
+from calipso.events import image as facts
+from calipso.events.envelope import Event
+from calipso.events.image import Image
+from calipso.events.values import ImageSpec, Runtime
+
+_PORT_HOOK = re.compile(r"\d{1,5}/(tcp|udp)")
+_TEXT_LIMIT = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddImage:
+    """Put an entry into the catalogue; `image_id` is the keyed hash of its name."""
+
+    image_id: UUID
+    name: str
+    spec: ImageSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeImage:
+    """Let an entry say something else."""
+
+    image_id: UUID
+    name: str
+    spec: ImageSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithdrawImage:
+    """Take an entry out of the catalogue; containers that run are not touched."""
+
+    image_id: UUID
+    name: str
+
+
+@handles(AddImage)
+@handles(ChangeImage)
+@handles(WithdrawImage)
+def handle(
+    command: AddImage | ChangeImage | WithdrawImage, read: Reader, circumstances: Circumstances
+) -> Sequence[Event]:
+    """Decide on the entry as it is."""
+    return decide(command, read(IMAGE, command.image_id), circumstances.policy)
+
+
+def decide(command: AddImage | ChangeImage | WithdrawImage, image: Image | None, policy: Policy) -> Sequence[Event]:
+    """What follows for the entry.
+
+    Raises:
+        AlreadyExists: an entry of this name is there, and says something else.
+        NotFound: there is no entry of this name.
+        Invalid: a value of the entry is not lawful.
+    """
+    if not isinstance(command, WithdrawImage):
+        check(command.name, command.spec, policy)
+    if isinstance(command, AddImage):
+        if image is not None:
+            raise AlreadyExists("image", command.name)
+        return [facts.ImageAdded(image_id=command.image_id, name=command.name, spec=command.spec)]
+    if image is None:
+        raise NotFound("image", command.name)
+    if isinstance(command, WithdrawImage):
+        return [facts.ImageWithdrawn(image_id=command.image_id)]
+    return [] if image.spec == command.spec else [facts.ImageChanged(image_id=command.image_id, spec=command.spec)]
+
+
+def check(name: str, spec: ImageSpec, policy: Policy) -> None:
+    """Refuse an entry that could never be launched.
+
+    Raises:
+        Invalid: names the value.
+    """
+    if not name or "/" in name or len(name) > _TEXT_LIMIT:
+        raise Invalid("public_name", "must be a name without '/'")
+    if not spec.reference or len(spec.reference) > _TEXT_LIMIT:
+        raise Invalid("image", "must name an image of the runtime, or the address of a link")
+    if spec.runtime is Runtime.STATIC_LINK and not spec.reference.startswith(("http://", "https://")):
+        raise Invalid("image", "a link must begin with http:// or https://")
+    if min(spec.resources.millicores, spec.resources.memory, spec.resources.disk) < 0:
+        raise Invalid("cpu, memory, hdd", "must not be negative")
+    if spec.port_hook and not _PORT_HOOK.fullmatch(spec.port_hook):
+        raise Invalid("port_hook", "must look like 5901/tcp")
+    _check_pattern(spec.logs_er)
+    if unknown := set(spec.targets) - set(policy.targets.get(spec.runtime, ())):
+        raise Invalid("targets", f"no target of runtime {spec.runtime} is called {', '.join(sorted(unknown))}")
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise Invalid("logs_er", f"is not a regular expression: {error}") from error
