@@ -17,10 +17,10 @@ from psycopg.sql import SQL
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from calipso.codec import Codec
-from calipso.commands.store import Cause, Page
+from calipso.commands.store import Cause
 from calipso.database import STORED, Database, lock_number
 from calipso.errors import StaleVersion, Unavailable
-from calipso.events.envelope import Event, Recorded
+from calipso.events.envelope import Event, Page, Recorded
 
 _STALE = "CA001"  # SQLSTATE that the server function raises for a stale version
 _ATTEMPTS = 3

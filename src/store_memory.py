@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from calipso.codec import Codec
-from calipso.commands.store import Cause, Page
+from calipso.commands.store import Cause
 from calipso.errors import StaleVersion
-from calipso.events.envelope import Event, Recorded
+from calipso.events.envelope import Event, Page, Recorded
 from calipso.store import event_id
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from calipso.events.envelope import Event, Recorded
+from calipso.events.envelope import Event, EventLog, Recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +22,7 @@ class Cause:
     causation_id: UUID
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Events after a position: those of the topics asked for, and how far the store was read."""
-
-    events: Sequence[Recorded]
-    last: int
-
-
-class Store(Protocol):
+class Store(EventLog, Protocol):
     """Streams of events with one order over all of them. Blocking; safe for use from several threads."""
 
     def load(self, stream: UUID, *, after: int = 0) -> Sequence[Recorded]:
@@ -52,9 +44,6 @@ class Store(Protocol):
 
     def of_command(self, command_id: UUID) -> Sequence[Recorded]:
         """What a command has stored, nothing if it has not been obeyed."""
-
-    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None) -> Page:
-        """At most `limit` events after a position, in order; of these only the wanted topics are given."""
 
     def head(self) -> int:
         """The position of the newest event, 0 in an empty store."""

@@ -1,9 +1,10 @@
 """What every event has: a topic that never changes, a place in a stream, and who caused it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 PERSONAL = "personal"
@@ -61,6 +62,21 @@ class Recorded:
     correlation_id: UUID
     causation_id: UUID
     event: Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Events after a position: those of the topics asked for, and how far the store was read."""
+
+    events: Sequence[Recorded]
+    last: int
+
+
+class EventLog(Protocol):
+    """The part of the event store that followers read."""
+
+    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None) -> Page:
+        """At most `limit` events after a position, in order; of these only the wanted topics are given."""
 
 
 def personal(subject: str, *, erased: Any = "", default: Any = ...) -> Any:  # noqa: ANN401 - stands for a field of any type

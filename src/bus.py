@@ -1,0 +1,256 @@
+"""NATS JetStream: the stream of events that other services follow, and the queues of the provisioners."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, StreamConfig
+
+from calipso.errors import CalipsoError, Unavailable
+
+_log = structlog.get_logger()
+
+STREAM = "CALIPSO"
+DEAD_LETTERS = "CALIPSO_DEAD"
+POSITION = "Calipso-Position"
+PREFIX = "calipso.v1"
+DEAD_PREFIX = "calipso.dead"
+
+_WRONG_LAST_SEQUENCE = 10071
+_ACK_SECONDS = 5.0
+_FETCH_SECONDS = 5.0  # a fetch that waits across a restart of the server burns its whole time
+_RECONNECT_SECONDS = 0.5
+_ACK_WAIT_SECONDS = 30.0
+_MAX_ACK_PENDING = 512
+
+
+@dataclass(eq=False)
+class OutOfSequence(CalipsoError):
+    """Another relay has published, or an acknowledgement was lost: the stream's end must be read again."""
+
+    def __str__(self) -> str:
+        return "the stream has another last sequence than expected"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One event on its way to the stream: `position` is its place in the store, `event_id` its identity."""
+
+    subject: str
+    event_id: str
+    position: int
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """The end of the stream: its last sequence, and the position of its last message (None when it is empty)."""
+
+    sequence: int
+    position: int | None
+
+
+class Delivery:
+    """One message of a consumer, to be settled exactly once."""
+
+    def __init__(self, message: Msg) -> None:
+        self._message = message
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The event's public fields.
+
+        Raises:
+            ValueError: it is not a CloudEvent of ours.
+        """
+        envelope = msgspec.json.decode(self._message.data, type=dict[str, Any])
+        data = envelope.get("data")
+        if not isinstance(data, dict):
+            message = "the message has no data"
+            raise TypeError(message)
+        return data
+
+    @property
+    def attempts(self) -> int:
+        """How often it was delivered, this time included."""
+        return self._message.metadata.num_delivered
+
+    @property
+    def raw(self) -> tuple[str, bytes]:
+        """Subject and payload as they came."""
+        return self._message.subject, self._message.data
+
+    async def done(self) -> None:
+        """It was dealt with."""
+        await self._message.ack()
+
+    async def again(self, delay: float) -> None:
+        """Deliver it again after `delay` seconds."""
+        await self._message.nak(delay=delay)
+
+    async def working(self) -> None:
+        """It is being dealt with: deliver it to nobody else yet."""
+        await self._message.in_progress()
+
+    async def given_up(self) -> None:
+        """Never deliver it again."""
+        await self._message.term()
+
+
+class Bus:
+    """A connection to NATS that comes back by itself.
+
+    Args:
+        client: a connected client.
+        facility: the facility's id, a token of every subject.
+    """
+
+    def __init__(self, client: Client, facility: str) -> None:
+        self._client = client
+        self._jetstream: JetStreamContext = client.jetstream(timeout=_ACK_SECONDS)
+        self.facility = facility
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server answers now."""
+        return bool(self._client.is_connected)
+
+    async def ensure_streams(self) -> None:
+        """Make the streams where they are missing.
+
+        Raises:
+            Unavailable: NATS does not answer, or has no JetStream.
+        """
+        for name, prefix in ((STREAM, PREFIX), (DEAD_LETTERS, DEAD_PREFIX)):
+            config = StreamConfig(name=name, subjects=[f"{prefix}.{self.facility}.>"])
+            with _unavailable(), contextlib.suppress(nats.js.errors.BadRequestError):
+                await self._jetstream.add_stream(config)
+
+    async def tail(self) -> Tail:
+        """Read the end of the stream."""
+        with _unavailable():
+            state = (await self._jetstream.stream_info(STREAM)).state
+            if state.messages == 0:
+                return Tail(sequence=state.last_seq, position=None)
+            last = await self._jetstream.get_msg(STREAM, seq=state.last_seq)
+        return Tail(sequence=state.last_seq, position=int((last.headers or {})[POSITION]))
+
+    async def publish(self, messages: Sequence[Message], *, after: int) -> int:
+        """Publish events in order behind sequence `after`; gives the sequence of the last.
+
+        Raises:
+            OutOfSequence: somebody else published, or an acknowledgement was lost.
+            Unavailable: NATS does not answer.
+        """
+        with _unavailable():
+            acknowledgements = [
+                await self._jetstream.publish_async(
+                    message.subject,
+                    message.payload,
+                    wait_stall=_ACK_SECONDS,
+                    headers={
+                        "Nats-Msg-Id": message.event_id,
+                        "Nats-Expected-Last-Sequence": str(after + index),
+                        "Content-Type": "application/cloudevents+json",
+                        POSITION: str(message.position),
+                    },
+                )
+                for index, message in enumerate(messages)
+            ]
+            results = await asyncio.wait_for(
+                asyncio.gather(*acknowledgements, return_exceptions=True), timeout=_ACK_SECONDS
+            )
+            for result in results:
+                _raise_publish_error(result)
+        return after + len(messages)
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Put a message that cannot be dealt with among the dead letters."""
+        subject, payload = delivery.raw
+        with _unavailable():
+            await self._jetstream.publish(
+                subject.replace(PREFIX, DEAD_PREFIX, 1), payload, headers={"Calipso-Reason": reason[:500]}
+            )
+
+    async def deliveries(self, durable: str, subjects: Sequence[str]) -> AsyncIterator[Delivery]:
+        """The messages of a durable consumer, one after the other, for ever; outages are waited for."""
+        config = ConsumerConfig(
+            durable_name=durable,
+            filter_subjects=list(subjects),
+            ack_wait=_ACK_WAIT_SECONDS,
+            max_ack_pending=_MAX_ACK_PENDING,
+        )
+        while True:
+            try:
+                await self.ensure_streams()
+                await self._jetstream.add_consumer(STREAM, config=config)
+                subscription = await self._jetstream.pull_subscribe_bind(consumer=durable, stream=STREAM)
+                while True:
+                    with contextlib.suppress(nats.errors.TimeoutError):
+                        for message in await subscription.fetch(1, timeout=_FETCH_SECONDS):
+                            yield Delivery(message)
+            except (Unavailable, nats.errors.Error, OSError) as error:
+                _log.warning("consumer waits for NATS", consumer=durable, reason=repr(error))
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+@asynccontextmanager
+async def connected(url: str, facility: str, *, name: str) -> AsyncIterator[Bus]:
+    """A bus for the time of the block; waits for the server as long as it takes, also later.
+
+    Args:
+        url: where NATS answers.
+        facility: the facility's id.
+        name: what the server's own monitoring calls this connection.
+    """
+    client = Client()
+
+    async def told(error: Exception) -> None:
+        _log.warning("NATS", name=name, reason=repr(error))
+
+    while True:
+        try:
+            await client.connect(
+                url,
+                name=name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=_RECONNECT_SECONDS,
+                connect_timeout=2,
+                error_cb=told,
+            )
+            break
+        except (nats.errors.Error, OSError) as error:
+            _log.warning("waiting for NATS", reason=repr(error))
+            await asyncio.sleep(_RECONNECT_SECONDS)
+    try:
+        yield Bus(client, facility)
+    finally:
+        await client.close()
+
+
+@contextlib.contextmanager
+def _unavailable() -> Any:  # noqa: ANN401 - a context manager without a value
+    try:
+        yield
+    except nats.js.errors.BadRequestError:
+        raise
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise Unavailable("NATS", repr(error)) from error
+
+
+def _raise_publish_error(result: object) -> None:
+    if isinstance(result, nats.js.errors.APIError) and result.err_code == _WRONG_LAST_SEQUENCE:
+        raise OutOfSequence from result
+    if isinstance(result, BaseException):
+        raise result

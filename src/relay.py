@@ -1,0 +1,123 @@
+"""Publishes every stored event, in order, once, to the stream that other services follow.
+
+One relay is active at a time: the holder of an advisory lock of the store's database. A relay that lost the lock
+without knowing is fenced by the sequence that it expects with each message. Where to go on is read from the stream
+itself, so that a crash at any point neither loses nor doubles nor reorders anything.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import psycopg
+import structlog
+
+from calipso.bus import PREFIX, Bus, Message, OutOfSequence
+from calipso.codec import public_data
+from calipso.database import STORED, Database
+from calipso.errors import Unavailable
+from calipso.events.container import ContainerEvent
+from calipso.events.envelope import EventLog, Recorded
+from calipso.parts import Parts
+
+_log = structlog.get_logger()
+
+PART = "relay"
+_WINDOW = 100
+_IDLE_SECONDS = 1.0
+
+
+class Relay:
+    """The way of events from the store to the bus.
+
+    Args:
+        database: holds the lock, and rings when something was stored.
+        log: where events are read.
+        bus: where they are published.
+        parts: where the relay tells how far it is.
+    """
+
+    def __init__(self, database: Database, log: EventLog, bus: Bus, parts: Parts) -> None:
+        self._database = database
+        self._log = log
+        self._bus = bus
+        self._parts = parts
+        self._woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Relay for ever: wait for the lock, publish while it is held."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._lead())
+
+    async def _listen(self) -> None:
+        async for _ in self._database.listen(STORED):
+            self._woken.set()
+
+    async def _lead(self) -> None:
+        while True:
+            try:
+                async with self._database.holding(PART) as check:
+                    _log.info("relay leads")
+                    await self._publish_all(check)
+            except OutOfSequence:
+                _log.warning("relay reads the end of the stream again")
+            except (Unavailable, psycopg.OperationalError) as error:
+                _log.warning("relay waits", reason=str(error))
+                with contextlib.suppress(Unavailable):
+                    await asyncio.to_thread(self._parts.report, PART, ok=False, detail=str(error))
+                await asyncio.sleep(_IDLE_SECONDS)
+
+    async def _publish_all(self, check: Callable[[], Awaitable[None]]) -> None:
+        await self._bus.ensure_streams()
+        tail = await self._bus.tail()
+        sequence, position = tail.sequence, tail.position
+        if position is None:
+            position = await asyncio.to_thread(self._parts.position, PART)
+        await asyncio.to_thread(self._parts.report, PART, position=position)
+        while True:
+            self._woken.clear()
+            page = await asyncio.to_thread(self._log.read, after=position, limit=_WINDOW)
+            if page.events:
+                messages = [to_message(recorded, self._bus.facility) for recorded in page.events]
+                sequence = await self._bus.publish(messages, after=sequence)
+                position = page.last
+                await asyncio.to_thread(self._parts.report, PART, position=position)
+                continue
+            await check()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _IDLE_SECONDS)
+
+
+def subject_of(recorded: Recorded, facility: str) -> str:
+    """The subject of an event; those of containers end with the target, so that its provisioners can filter."""
+    event = recorded.event
+    tokens = [PREFIX, facility, event.kind, type(event).__name__]
+    return ".".join([*tokens, event.target] if isinstance(event, ContainerEvent) else tokens)
+
+
+def to_message(recorded: Recorded, facility: str) -> Message:
+    """An event as a CloudEvents 1.0 JSON message; only its public fields leave the store."""
+    envelope = {
+        "specversion": "1.0",
+        "id": str(recorded.id),
+        "source": f"/calipso/{facility}",
+        "type": recorded.event.topic(),
+        "subject": str(recorded.stream),
+        "time": recorded.time.isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "position": recorded.position,
+        "streamversion": recorded.version,
+        "schemaversion": recorded.event.schema_version,
+        "actor": recorded.actor,
+        "correlationid": str(recorded.correlation_id),
+        "causationid": str(recorded.causation_id),
+        "data": public_data(recorded.event),
+    }
+    return Message(
+        subject=subject_of(recorded, facility),
+        event_id=str(recorded.id),
+        position=recorded.position,
+        payload=msgspec.json.encode(envelope),
+    )
