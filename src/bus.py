@@ -225,7 +225,7 @@ async def connected(url: str, facility: str, *, name: str) -> AsyncIterator[Bus]
                 url,
                 name=name,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=_RECONNECT_SECONDS,
+                reconnect_time_wait=1,
                 connect_timeout=2,
                 error_cb=told,
             )

@@ -10,6 +10,8 @@ from datetime import datetime
 
 from calipso.database import SHOWN, Database
 
+HEARTBEAT_SECONDS = 5.0  # a part that lives tells so at least this often
+
 PARTS_DDL = """
 CREATE TABLE IF NOT EXISTS parts (
     name text PRIMARY KEY,

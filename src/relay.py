@@ -7,6 +7,7 @@ itself, so that a crash at any point neither loses nor doubles nor reorders anyt
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -19,7 +20,7 @@ from calipso.database import STORED, Database
 from calipso.errors import Unavailable
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EventLog, Recorded
-from calipso.parts import Parts
+from calipso.parts import HEARTBEAT_SECONDS, Parts
 
 _log = structlog.get_logger()
 
@@ -75,7 +76,7 @@ class Relay:
         sequence, position = tail.sequence, tail.position
         if position is None:
             position = await asyncio.to_thread(self._parts.position, PART)
-        await asyncio.to_thread(self._parts.report, PART, position=position)
+        told = 0.0
         while True:
             self._woken.clear()
             page = await asyncio.to_thread(self._log.read, after=position, limit=_WINDOW)
@@ -83,9 +84,14 @@ class Relay:
                 messages = [to_message(recorded, self._bus.facility) for recorded in page.events]
                 sequence = await self._bus.publish(messages, after=sequence)
                 position = page.last
-                await asyncio.to_thread(self._parts.report, PART, position=position)
+                told = 0.0
                 continue
             await check()
+            if not self._bus.is_connected:
+                raise Unavailable("NATS", "the connection is gone")
+            if time.monotonic() - told > HEARTBEAT_SECONDS:
+                await asyncio.to_thread(self._parts.report, PART, position=position)
+                told = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), _IDLE_SECONDS)
 
@@ -107,7 +113,7 @@ def to_message(recorded: Recorded, facility: str) -> Message:
         "subject": str(recorded.stream),
         "time": recorded.time.isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
-        "position": recorded.position,
+        "position": str(recorded.position),  # a CloudEvents integer has only 32 bits
         "streamversion": recorded.version,
         "schemaversion": recorded.event.schema_version,
         "actor": recorded.actor,

@@ -41,10 +41,14 @@ def unwrap(keys: MasterKeys, number: int, purpose: str, owner: UUID, wrapped: by
 
     Raises:
         KeyError: the master key of this number is not there.
-        cryptography.exceptions.InvalidTag: it is another key, or the bytes were changed.
+        ValueError: it is another key, or the bytes were changed.
     """
     cipher = AESGCM(keys.derive(number, purpose, owner))
-    return cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], owner.bytes)
+    try:
+        return cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], owner.bytes)
+    except InvalidTag as error:
+        message = f"the {purpose} cannot be unwrapped with master key {number}"
+        raise ValueError(message) from error
 
 
 class SubjectKeys(Protocol):

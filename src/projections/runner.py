@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ _log = structlog.get_logger()
 
 BATCH = 500
 _IDLE_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 5.0
 _OUTAGE_SECONDS = 1.0
 _POISON_SECONDS = 30.0
 
@@ -97,14 +99,14 @@ class Runner:
         An outage is waited for; an event that cannot be applied stops this projection, which tells so and tries again
         from time to time, because the cause may be mended without a restart.
         """
-        told = False
+        told = 0.0
         while True:
             woken.clear()
             try:
                 position = await asyncio.to_thread(self.catch_up)
-                if not told:
+                if time.monotonic() - told > _HEARTBEAT_SECONDS:
                     await asyncio.to_thread(self.report, position, True, "")
-                told = True
+                    told = time.monotonic()
             except PoisonEvent as error:
                 told = await self._trouble(str(error), _POISON_SECONDS)
             except OUTAGES as error:
@@ -112,9 +114,9 @@ class Runner:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), _IDLE_SECONDS)
 
-    async def _trouble(self, detail: str, pause: float) -> bool:
+    async def _trouble(self, detail: str, pause: float) -> float:
         _log.error("projection stands still", projection=self.projection.name, detail=detail)
         with contextlib.suppress(Unavailable):  # told again with the next attempt
             await asyncio.to_thread(self.report, 0, False, detail)
         await asyncio.sleep(pause)
-        return False
+        return 0.0

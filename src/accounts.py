@@ -1,0 +1,128 @@
+"""Ordinary tables beside the events: password hashes and logins. In the backup, never rebuilt, never published."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+
+from calipso.database import Database
+from calipso.errors import Invalid
+
+ACCOUNTS_DDL = """
+CREATE TABLE IF NOT EXISTS passwords (
+    user_id uuid PRIMARY KEY,
+    hash text NOT NULL
+);
+CREATE TABLE IF NOT EXISTS logins (
+    key_hash bytea PRIMARY KEY,
+    user_id uuid NOT NULL,
+    csrf_token text NOT NULL,
+    expires timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS logins_user ON logins (user_id);
+CREATE INDEX IF NOT EXISTS logins_expires ON logins (expires)
+"""
+
+LOGIN_LIFETIME = timedelta(days=14)
+_PASSWORD_LIMIT = 1000
+
+_hasher = PasswordHasher()
+# verified when there is no such account, so that an answer takes as long as for one that exists
+_NOBODY = _hasher.hash(secrets.token_urlsafe())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """A signed-in browser."""
+
+    user_id: UUID
+    csrf_token: str
+
+
+class Passwords:
+    """Argon2id hashes of local passwords.
+
+    Args:
+        database: the store's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def set(self, user_id: UUID, password: str) -> None:
+        """Give an account a password.
+
+        Raises:
+            Invalid: it is empty or absurdly long.
+        """
+        if not password or len(password) > _PASSWORD_LIMIT:
+            raise Invalid("password", f"must have 1 to {_PASSWORD_LIMIT} characters")
+        with self._database.connect() as connection:
+            connection.execute(
+                "INSERT INTO passwords (user_id, hash) VALUES (%s, %s) "
+                "ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash",
+                (user_id, _hasher.hash(password)),
+            )
+
+    def verify(self, user_id: UUID | None, password: str) -> bool:
+        """Whether this is the account's password; takes as long when there is no account."""
+        stored = self._hash_of(user_id) if user_id else None
+        try:
+            _hasher.verify(stored or _NOBODY, password[:_PASSWORD_LIMIT])
+        except VerificationError:
+            return False
+        return stored is not None
+
+    def _hash_of(self, user_id: UUID) -> str | None:
+        with self._database.connect() as connection:
+            row = connection.execute("SELECT hash FROM passwords WHERE user_id = %s", (user_id,)).fetchone()
+        return row["hash"] if row else None
+
+
+class Logins:
+    """Logins on the server: revocable, surviving restarts, known by the hash of a random key.
+
+    Args:
+        database: the store's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, user_id: UUID) -> tuple[str, Login]:
+        """Open a login; gives the key that the browser keeps, which is stored nowhere."""
+        key = secrets.token_urlsafe(32)
+        login = Login(user_id=user_id, csrf_token=secrets.token_urlsafe(32))
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM logins WHERE expires < now()")
+            connection.execute(
+                "INSERT INTO logins (key_hash, user_id, csrf_token, expires) VALUES (%s, %s, %s, now() + %s)",
+                (_key_hash(key), user_id, login.csrf_token, LOGIN_LIFETIME),
+            )
+        return key, login
+
+    def find(self, key: str) -> Login | None:
+        """The login of a key, if it is still open."""
+        with self._database.connect() as connection:
+            row = connection.execute(
+                "SELECT user_id, csrf_token FROM logins WHERE key_hash = %s AND expires > now()", (_key_hash(key),)
+            ).fetchone()
+        return Login(**row) if row else None
+
+    def close(self, key: str) -> None:
+        """End a login; nothing happens when it has ended."""
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM logins WHERE key_hash = %s", (_key_hash(key),))
+
+    def close_all(self, user_id: UUID) -> None:
+        """End every login of an account."""
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM logins WHERE user_id = %s", (user_id,))
+
+
+def _key_hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,63 @@
+"""Who this installation is: an id for everything that it makes on targets, and the key of its stream names.
+
+Made once by `migrate`, never by a setting, so that two installations on one engine can never take each other's
+containers for their own.
+"""
+
+import os
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from calipso.credentials import KEY_BYTES, MasterKeys
+from calipso.database import Database
+from calipso.errors import Unavailable
+from calipso.events.naming import Naming
+from calipso.vault import unwrap, wrap
+
+INSTALLATION_DDL = """
+CREATE TABLE IF NOT EXISTS installation (
+    only integer PRIMARY KEY CHECK (only = 1),
+    id uuid NOT NULL,
+    key_number integer NOT NULL,
+    naming_key bytea NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """The installation's id, and what makes its stream names."""
+
+    id: UUID
+    naming: Naming
+
+
+def make(database: Database, keys: MasterKeys) -> None:
+    """Make the installation's row where it is missing."""
+    installation_id, number = uuid4(), keys.current
+    naming_key = wrap(keys, number, "naming key", installation_id, os.urandom(KEY_BYTES))
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO installation (only, id, key_number, naming_key) VALUES (1, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (installation_id, number, naming_key),
+        )
+
+
+def load(database: Database, keys: MasterKeys) -> Installation:
+    """Read the installation's row.
+
+    Raises:
+        Unavailable: the database was never prepared, or the master key is not the one that it was prepared with.
+    """
+    with database.connect() as connection:
+        exists = connection.execute("SELECT to_regclass('installation') IS NOT NULL AS found").fetchone()
+        if not exists or not exists["found"]:
+            raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
+        row = connection.execute("SELECT id, key_number, naming_key FROM installation").fetchone()
+    if row is None:
+        raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
+    try:
+        key = unwrap(keys, row["key_number"], "naming key", row["id"], bytes(row["naming_key"]))
+    except (KeyError, ValueError) as error:
+        raise Unavailable("the master key", f"number {row['key_number']} is missing or another one") from error
+    return Installation(id=row["id"], naming=Naming(key))
