@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -23,6 +24,9 @@ SIGNED_OUT = "calipso_signed_out"
 _RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
+
+
+Check = Callable[[], Awaitable[None]]
 
 
 class Database:
@@ -100,7 +104,7 @@ class Database:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     @asynccontextmanager
-    async def holding(self, lock: str) -> AsyncIterator[Callable[[], Any]]:
+    async def holding(self, lock: str) -> AsyncIterator[Check]:
         """Wait for an advisory lock and hold it as long as the block and the connection last.
 
         Gives an async callable that raises `psycopg.OperationalError` when the connection, and so the lock, is gone.
@@ -108,26 +112,26 @@ class Database:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             while not await _try_lock(connection, lock):  # noqa: ASYNC110 - the lock is the server's
                 await asyncio.sleep(_RECONNECT_SECONDS)
-
-            async def check() -> None:
-                await connection.execute("SELECT 1")
-
-            yield check
+            yield partial(_check, connection)
 
     @asynccontextmanager
-    async def holding_one_of(self, prefix: str) -> AsyncIterator[str]:
-        """Hold the first free lock of `prefix/0`, `prefix/1`, ... and give its name."""
+    async def holding_one_of(self, prefix: str) -> AsyncIterator[tuple[str, Check]]:
+        """Hold the first free lock of `prefix/0`, `prefix/1`, ...; gives its name, and the check of `holding`."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             number = 0
             while not await _try_lock(connection, f"{prefix}/{number}"):
                 number += 1
-            yield f"{prefix}/{number}"
+            yield f"{prefix}/{number}", partial(_check, connection)
 
     def is_held(self, lock: str) -> bool:
         """Whether some living process holds an advisory lock."""
         with self.connect() as connection, connection.transaction():
             row = connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS free", (lock_number(lock),)).fetchone()
         return row is not None and not row["free"]
+
+
+async def _check(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.execute("SELECT 1")
 
 
 async def _try_lock(connection: psycopg.AsyncConnection[Any], lock: str) -> bool:
