@@ -1,0 +1,300 @@
+"""Binds the parts to each other. Nothing connects anywhere before it is used."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property, partial
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+
+from calipso import bus, installation
+from calipso.accounts import ACCOUNTS_DDL, Logins, Passwords
+from calipso.codec import Codec
+from calipso.commands.dispatch import Dispatcher
+from calipso.credentials import MasterKeys, parse_master_keys
+from calipso.database import STORED, Database
+from calipso.errors import Invalid, Unavailable
+from calipso.events.values import Runtime
+from calipso.installation import INSTALLATION_DDL, Installation
+from calipso.parts import PARTS_DDL, Parts
+from calipso.projections import containers
+from calipso.projections.containers import Containers
+from calipso.projections.experiments import Experiments
+from calipso.projections.guacamole import Guacamole
+from calipso.projections.images import Images
+from calipso.projections.protocol import Projection
+from calipso.projections.quotas import Quotas
+from calipso.projections.runner import Runner
+from calipso.projections.users import Users
+from calipso.relay import Relay
+from calipso.runtimes.docker import DockerRuntime
+from calipso.runtimes.protocol import ContainerRuntime, Target
+from calipso.runtimes.provisioner import Provisioner
+from calipso.runtimes.reconciler import Reconciler
+from calipso.runtimes.service import Service
+from calipso.runtimes.static_link import StaticLinkRuntime
+from calipso.settings import Settings
+from calipso.store import PostgresStore
+from calipso.vault import SUBJECT_KEYS_DDL, PostgresSubjectKeys
+
+_log = structlog.get_logger()
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+GUACAMOLE = "guacamole"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The parts of one process, made when they are first needed.
+
+    Args:
+        settings: with addresses filled in, also those of the embedded default.
+    """
+
+    settings: Settings
+
+    @cached_property
+    def keys(self) -> MasterKeys:
+        """The master keys."""
+        return parse_master_keys(self.settings.master_keys.get_secret_value())
+
+    @cached_property
+    def database(self) -> Database:
+        """The store's database."""
+        return Database(self.settings.database_url)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What each part tells of itself."""
+        return Parts(self.database)
+
+    @cached_property
+    def store(self) -> PostgresStore:
+        """The event store."""
+        return PostgresStore(self.database, Codec(PostgresSubjectKeys(self.database.connect, self.keys)))
+
+    @cached_property
+    def installation(self) -> Installation:
+        """The installation's id and naming; needs a prepared database."""
+        return installation.load(self.database, self.keys)
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """The one way to change facts."""
+        return Dispatcher(self.store, self.settings.policy(self.keys.current))
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """The hashes of local passwords."""
+        return Passwords(self.database)
+
+    @cached_property
+    def logins(self) -> Logins:
+        """Who is signed in."""
+        return Logins(self.database)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The read models' engine."""
+        return self.database.engine()
+
+    @cached_property
+    def guacamole_engine(self) -> Engine | None:
+        """Guacamole's database, if there is one."""
+        if not self.settings.guacamole_database_url:
+            return None
+        url = make_url(self.settings.guacamole_database_url)
+        if url.drivername not in _DRIVERS:
+            raise Invalid("CALIPSO_GUACAMOLE_DATABASE_URL", "must begin with postgresql:// or mysql://")
+        return create_engine(url.set(drivername=_DRIVERS[url.drivername]), pool_pre_ping=True)
+
+    @cached_property
+    def guacamole(self) -> Guacamole:
+        """The projection into Guacamole's tables."""
+        guacd = {t.name: (t.guacd_host, t.guacd_port) for t in self.settings.effective_targets()}
+        return Guacamole(self.keys, guacd)
+
+    def close(self) -> None:
+        """Give back all connections that were opened."""
+        opened = vars(self)
+        for name in ("engine", "guacamole_engine"):
+            if opened.get(name) is not None:
+                opened[name].dispose()
+        if "database" in opened:
+            self.database.close()
+
+
+def migrate(backend: Backend, *, make_guacamole: bool) -> None:
+    """Prepare the databases; harmless to repeat, also by several processes at once.
+
+    Args:
+        backend: whose databases.
+        make_guacamole: whether Guacamole's own tables are made too (only in a database of ours).
+    """
+    with backend.database.connect() as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtext('calipso migrate'))")
+        try:
+            backend.store.migrate()
+            for ddl in (SUBJECT_KEYS_DDL, PARTS_DDL, ACCOUNTS_DDL, INSTALLATION_DDL):
+                connection.execute(ddl.encode())
+            installation.make(backend.database, backend.keys)
+            for read_model in read_models():
+                with backend.engine.begin() as transaction:
+                    read_model.prepare(transaction)
+            _prepare_guacamole(backend, make=make_guacamole)
+        finally:
+            connection.execute("SELECT pg_advisory_unlock(hashtext('calipso migrate'))")
+
+
+def _prepare_guacamole(backend: Backend, *, make: bool) -> None:
+    if backend.guacamole_engine is None:
+        return
+    with backend.guacamole_engine.begin() as transaction:
+        if make:
+            backend.guacamole.create_schema(transaction)
+        backend.guacamole.prepare(transaction)
+
+
+def read_models() -> Sequence[Projection]:
+    """The projections that live beside the events."""
+    return Users(), Images(), Experiments(), Quotas(), Containers()
+
+
+def runners(backend: Backend) -> Sequence[Runner]:
+    """A runner for every projection that this installation has."""
+    engines: list[tuple[Projection, Engine]] = [(model, backend.engine) for model in read_models()]
+    if backend.guacamole_engine is not None:
+        engines.append((backend.guacamole, backend.guacamole_engine))
+    return [
+        Runner(projection=projection, engine=engine, store=backend.store, report=partial(_report, backend, projection))
+        for projection, engine in engines
+    ]
+
+
+def _report(backend: Backend, projection: Projection, position: int, ok: bool, detail: str) -> None:
+    backend.parts.report(projection.name, position=position, ok=ok, detail=detail)
+
+
+async def project(backend: Backend) -> None:
+    """Keep every projection up to date, for ever."""
+    wakers = [asyncio.Event() for _ in runners(backend)]
+
+    async def listen() -> None:
+        async for _ in backend.database.listen(STORED):
+            for waker in wakers:
+                waker.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(listen())
+        for runner, waker in zip(runners(backend), wakers, strict=True):
+            group.create_task(runner.follow(waker))
+
+
+async def relay(backend: Backend) -> None:
+    """Relay events to the bus, for ever."""
+    async with bus.connected(backend.settings.nats_url, backend.settings.facility, name="calipso relay") as connected:
+        await Relay(backend.database, backend.store, connected, backend.parts).run()
+
+
+def target_named(settings: Settings, name: str) -> Target:
+    """The target of this name.
+
+    Raises:
+        Invalid: the settings know no such target.
+    """
+    known = {target.name: target for target in settings.effective_targets()}
+    if name not in known:
+        raise Invalid("target", f"{name!r} is none of {', '.join(sorted(known))}")
+    return known[name]
+
+
+def runtime_of(backend: Backend, target: Target) -> ContainerRuntime:
+    """What makes containers on a target.
+
+    Raises:
+        Invalid: this version has no runtime of the target's kind.
+    """
+    if target.runtime is Runtime.STATIC_LINK:
+        return StaticLinkRuntime(target)
+    if target.runtime is Runtime.DOCKER:
+        settings = backend.settings
+        return DockerRuntime(
+            target,
+            installation=str(backend.installation.id),
+            facility=settings.facility,
+            pids_limit=settings.pids_limit,
+            local_roots=(settings.experiments_datasets_root, settings.experiments_output),
+        )
+    raise Invalid("targets", f"{target.name}: runtime {target.runtime} is not supported by this version")
+
+
+class RecordedHoldings:
+    """What the read model says that a target holds."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open_on(self, target: str) -> list[UUID]:
+        """The containers that want something done, or that run there."""
+        with self._engine.connect() as connection:
+            return list(containers.open_on(connection, target))
+
+    def held_on(self, target: str) -> int:
+        """The number of containers that take room there."""
+        with self._engine.connect() as connection:
+            return containers.held_on(connection, target)
+
+
+async def provision(backend: Backend, target_name: str) -> None:
+    """Serve one target, for ever."""
+    target = target_named(backend.settings, target_name)
+    loop = asyncio.get_running_loop()
+
+    def told(ok: bool, detail: str) -> None:
+        loop.run_in_executor(None, _report_target, backend, target, ok, detail)
+
+    async with AsyncExitStack() as stack:
+        claimant, still_holding = await stack.enter_async_context(
+            backend.database.holding_one_of(f"provisioner/{target.name}")
+        )
+        provisioner = Provisioner(
+            target=target,
+            runtime=runtime_of(backend, target),
+            dispatcher=backend.dispatcher,
+            keys=backend.keys,
+            holdings=RecordedHoldings(backend.engine),
+            capacity_lock=partial(backend.database.holding, f"capacity/{target.name}"),
+            claimant=claimant,
+            stop_grace=timedelta(seconds=backend.settings.stop_grace),
+        )
+        reconciler = Reconciler(
+            provisioner=provisioner,
+            target_id=backend.installation.naming.target(target.name),
+            is_alive=backend.database.is_held,
+            lost_grace=backend.settings.lost_grace,
+            told=told,
+        )
+        connected = await stack.enter_async_context(
+            bus.connected(backend.settings.nats_url, backend.settings.facility, name=f"calipso {claimant}")
+        )
+        service = Service(
+            provisioner=provisioner,
+            reconciler=reconciler,
+            bus=connected,
+            period=backend.settings.reconcile_period,
+            still_holding=still_holding,
+            told=told,
+        )
+        await service.run(backend.database.holding(f"reconcile/{target.name}"))
+
+
+def _report_target(backend: Backend, target: Target, ok: bool, detail: str) -> None:
+    try:
+        backend.parts.report(f"target:{target.name}", ok=ok, detail=detail)
+    except Unavailable as error:
+        _log.warning("could not tell of the target", target=target.name, reason=str(error))
