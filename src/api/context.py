@@ -1,0 +1,108 @@
+"""What handlers need of the backend: queries and commands in threads, and who is calling."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+from sanic import Request
+from sqlalchemy import Connection
+
+from calipso.api.waiting import Waiting
+from calipso.bootstrap import Backend
+from calipso.commands.dispatch import cause_of
+from calipso.errors import NotPermitted
+from calipso.events.envelope import Recorded
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """The account on whose behalf a request comes; `login_key` is set when it came by cookie."""
+
+    user_id: UUID
+    name: str
+    is_administrator: bool
+    login_key: str = ""
+
+
+class Context:
+    """The backend as handlers use it; one per process, at `request.app.ctx.calipso`.
+
+    Args:
+        backend: the bound parts.
+        waiting: lets a request wait for projections and for the outcome of a container.
+    """
+
+    def __init__(self, backend: Backend, waiting: Waiting) -> None:
+        self.backend = backend
+        self.waiting = waiting
+
+    async def query(self, ask: Callable[[Connection], T]) -> T:
+        """Ask the read models, in a thread.
+
+        Args:
+            ask: a query of a read model with all arguments but the connection bound.
+        """
+        return await asyncio.to_thread(self._ask, ask)
+
+    def _ask(self, ask: Callable[[Connection], T]) -> T:
+        with self.backend.engine.connect() as connection:
+            return ask(connection)
+
+    async def dispatch(
+        self, command: object, request: Request, *, shown_by: tuple[str, ...] = ()
+    ) -> Sequence[Recorded]:
+        """Obey a command of the caller, and wait until the named projections show what it stored.
+
+        Raises:
+            CalipsoError: what the decision says against it.
+            NotVisibleYet: stored, but not shown in time.
+        """
+        cause = cause_of(actor_of(request), correlation_id=request.ctx.correlation_id)
+        stored = await asyncio.to_thread(partial(self.backend.dispatcher.dispatch, command, cause))
+        if stored:
+            await self.waiting.until_shown(shown_by, stored[-1].position, str(stored[-1].id))
+        return stored
+
+
+def context_of(request: Request) -> Context:
+    """The backend behind a request."""
+    context: Context = request.app.ctx.calipso
+    return context
+
+
+def caller_of(request: Request) -> Caller:
+    """Who is calling; only for handlers behind authentication."""
+    caller: Caller = request.ctx.caller
+    return caller
+
+
+def actor_of(request: Request) -> str:
+    """The actor that events of this request name: a uuid, never a name."""
+    caller: Caller | None = getattr(request.ctx, "caller", None)
+    return f"user:{caller.user_id}" if caller else "service:api"
+
+
+def require_self_or_administrator(request: Request, username: str) -> None:
+    """Refuse callers who name somebody else, unless they administrate.
+
+    Raises:
+        NotPermitted: the caller is neither the named user nor an administrator.
+    """
+    caller = caller_of(request)
+    if caller.name.casefold() != username.casefold() and not caller.is_administrator:
+        raise NotPermitted
+
+
+def require_administrator(request: Request) -> None:
+    """Refuse callers who do not administrate.
+
+    Raises:
+        NotPermitted: the caller is no administrator.
+    """
+    if not caller_of(request).is_administrator:
+        raise NotPermitted

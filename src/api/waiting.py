@@ -1,0 +1,144 @@
+"""Lets a held request wait: for projections to show a position, and for a container to become usable or end.
+
+One task of the process listens to the store's database. What it hears are hints; what is true is read: the parts' rows
+for positions, the event store for outcomes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+
+from calipso.commands.store import Store
+from calipso.database import SHOWN, STORED, Database
+from calipso.errors import NotVisibleYet, Unavailable
+from calipso.events.container import ContainerEvent
+from calipso.events.envelope import EVENT_TYPES, Recorded
+from calipso.parts import Parts
+
+_log = structlog.get_logger()
+
+SHOWN_WITHIN_SECONDS = 5.0
+_BATCH = 500
+_CONTAINER_TOPICS = frozenset(
+    topic for topic, event_type in EVENT_TYPES.items() if issubclass(event_type, ContainerEvent)
+)
+
+
+class Waiting:
+    """What this process waits for.
+
+    Args:
+        database: rings when events were stored or shown.
+        store: where events are read.
+        parts: how far each projection is.
+    """
+
+    def __init__(self, database: Database, store: Store, parts: Parts) -> None:
+        self._database = database
+        self._store = store
+        self._parts = parts
+        self._shown: dict[str, int] = {}
+        self._shown_changed = asyncio.Condition()
+        self._followed: dict[UUID, list[asyncio.Queue[Recorded]]] = {}
+        self._position = 0
+
+    async def begin(self) -> None:
+        """Take the present as the beginning; to be called before `run` and before any request.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        self._position = await asyncio.to_thread(self._store.head)
+
+    async def run(self) -> None:
+        """Listen for ever."""
+        async for channel, payload in self._database.listen(STORED, SHOWN):
+            try:
+                if channel == SHOWN:
+                    name, _, position = payload.rpartition(":")
+                    await self._tell_shown({name: int(position)})
+                else:
+                    await self._look(everywhere=not channel)
+            except Unavailable as error:
+                _log.warning("waiting requests are not served", reason=str(error))
+
+    async def until_shown(self, projections: Sequence[str], position: int, event_id: str) -> None:
+        """Wait until all the projections show an event.
+
+        Raises:
+            NotVisibleYet: they did not in time; the event is stored all the same.
+        """
+        missing = set(projections)
+
+        def all_shown() -> bool:
+            missing.difference_update([name for name in missing if self._shown.get(name, 0) >= position])
+            return not missing
+
+        try:
+            async with asyncio.timeout(SHOWN_WITHIN_SECONDS), self._shown_changed:
+                await self._shown_changed.wait_for(all_shown)
+        except TimeoutError:
+            raise NotVisibleYet(tuple(sorted(missing)), event_id) from None
+
+    @contextlib.contextmanager
+    def following(self, container_id: UUID) -> "Iterator[Following]":
+        """Hear every event of a container from now on; to be entered before the command that concerns it."""
+        queue: asyncio.Queue[Recorded] = asyncio.Queue()
+        self._followed.setdefault(container_id, []).append(queue)
+        try:
+            yield Following(queue)
+        finally:
+            self._followed[container_id].remove(queue)
+            if not self._followed[container_id]:
+                del self._followed[container_id]
+
+    async def _look(self, *, everywhere: bool) -> None:
+        if everywhere:
+            parts = await asyncio.to_thread(self._parts.all)
+            await self._tell_shown({part.name: part.position for part in parts})
+        if self._followed:
+            await self._read_new()
+            return
+        head = await asyncio.to_thread(self._store.head)
+        # a follower that came while the head was read may await an event before it
+        if not self._followed:
+            self._position = head
+
+    async def _read_new(self) -> None:
+        while True:
+            position = self._position
+            page = await asyncio.to_thread(self._store.read, after=position, limit=_BATCH, topics=_CONTAINER_TOPICS)
+            for recorded in page.events:
+                for queue in self._followed.get(recorded.stream, ()):
+                    queue.put_nowait(recorded)
+            self._position = page.last
+            if page.last == position:
+                return
+
+    async def _tell_shown(self, positions: dict[str, int]) -> None:
+        async with self._shown_changed:
+            for name, position in positions.items():
+                self._shown[name] = max(position, self._shown.get(name, 0))
+            self._shown_changed.notify_all()
+
+
+class Following:
+    """The events of one container, as they come."""
+
+    def __init__(self, queue: asyncio.Queue[Recorded]) -> None:
+        self._queue = queue
+
+    async def first_of(self, *event_types: type[ContainerEvent], until: datetime) -> Recorded | None:
+        """The first event of one of these types, None when there was none before a time (UTC)."""
+        try:
+            async with asyncio.timeout((until - datetime.now(UTC)).total_seconds()):
+                while True:
+                    recorded = await self._queue.get()
+                    if isinstance(recorded.event, event_types):
+                        return recorded
+        except TimeoutError:
+            return None
