@@ -63,7 +63,8 @@ content_of() { cat "$1" "$ROOT/pyproject.toml" | sha256sum; }
 is_finished() { [[ -f $1/calipso.stamp && $(<"$1/calipso.stamp") == "$(place_of "$1")"$'\n'"$(content_of "$2")" ]]; }
 
 # Makes the virtual environment $1 from the lock $2, both relative to the root, and
-# installs this tree in it; at once when that is done. Never two at the same time.
+# installs this tree in it; at once when that is done. Never two at the same time: pip
+# shares the lock, so one that outlives a killed script is waited for.
 ensure_venv() {
     local venv=$ROOT/$1 lock=$ROOT/$2
     is_finished "$venv" "$lock" && return
@@ -91,6 +92,6 @@ make_venv() {
 pip_install() {
     local venv=$1
     shift
-    "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --progress-bar off "$@" 9<&- ||
+    "$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check --progress-bar off "$@" ||
         fail "pip could not install the packages: see above"
 }
