@@ -199,6 +199,11 @@ class Settings(BaseSettings):
         )
 
 
+def secret(text: str) -> SecretStr:
+    """A text that is not shown by accident."""
+    return SecretStr(text)
+
+
 def load(**given: Any) -> Settings:  # noqa: ANN401 - any field of Settings
     """Read the settings; `given` wins over environment and file.
 

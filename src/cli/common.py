@@ -1,0 +1,83 @@
+"""What commands share: the system that they speak to, and how they issue a command."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from calipso import logs, settings
+from calipso.bootstrap import Backend
+from calipso.commands.dispatch import cause_of
+from calipso.commands.handling import USER_NAME
+from calipso.embedded import addresses
+from calipso.errors import Invalid, NotFound
+
+MASTER_KEY_FILE = "master.key"
+ACTOR = "service:command-line"
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="CALIPSO_DATA",
+        help="Folder of a running embedded system; not needed when CALIPSO_DATABASE_URL names a database.",
+    ),
+]
+
+
+@contextmanager
+def running(data: Path | None) -> Iterator[Backend]:
+    """The system that the settings name, or the embedded one that runs on a folder.
+
+    Raises:
+        EmbeddedError: nothing runs on the folder.
+        Invalid: a setting is wrong.
+    """
+    backend = Backend(_settings(data))
+    logs.configure(backend.settings.log_level)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+def _settings(data: Path | None) -> settings.Settings:
+    given = settings.load() if data is None else settings.load(data=data)
+    if given.database_url:
+        if not given.master_keys.get_secret_value():
+            raise Invalid("settings", "CALIPSO_MASTER_KEYS_FILE must name the file with the master keys")
+        return given
+    return embedded_settings(given)
+
+
+def embedded_settings(given: settings.Settings) -> settings.Settings:
+    """The settings with the addresses and the master keys of the embedded system on their folder."""
+    found = addresses(given.data)
+    return given.model_copy(
+        update={
+            "database_url": found.database_url,
+            "guacamole_database_url": given.guacamole_database_url or found.guacamole_database_url,
+            "nats_url": found.nats_url,
+            "master_keys": settings.secret((given.data / MASTER_KEY_FILE).read_text()),
+        }
+    )
+
+
+def dispatch(backend: Backend, command: object) -> None:
+    """Issue a command as the command line."""
+    backend.dispatcher.dispatch(command, cause_of(ACTOR))
+
+
+def user_id_of(backend: Backend, name: str) -> UUID:
+    """The account of a user name.
+
+    Raises:
+        NotFound: nobody has the name.
+    """
+    found = backend.dispatcher.state(USER_NAME, backend.installation.naming.user_name(name))
+    if found is None:
+        raise NotFound("user", name)
+    return found

@@ -1,0 +1,26 @@
+"""The root of the command line."""
+
+import typer
+
+from calipso.cli import experiments, explain, images, members, processes, quotas, serve, sessions, users
+
+app = typer.Typer(
+    name="calipso",
+    help="Remote desktops, notebooks and tools beside the experiment data of a research facility.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command()(serve.serve)
+app.command()(processes.api)
+app.command()(processes.project)
+app.command()(processes.relay)
+app.command()(processes.provision)
+app.command()(processes.migrate)
+app.command()(explain.explain)
+app.add_typer(users.app, name="users")
+app.add_typer(experiments.app, name="experiments")
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(members.app, name="members")
+app.add_typer(images.app, name="images")
+app.add_typer(quotas.app, name="quotas")

@@ -1,0 +1,83 @@
+"""The processes of an installation, each on its own; `serve` runs all of them on one machine."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from calipso import bootstrap
+from calipso.api import server
+from calipso.cli.common import Data, running
+from calipso.supervisor import watch_parent
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; CALIPSO_HOST by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; CALIPSO_PORT by default.")] = None,
+    data: Data = None,
+) -> None:
+    """Serve the REST interface; any number of these may run."""
+    watch_parent()
+    with running(data) as backend:
+        given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+        server.run(bootstrap.Backend(backend.settings.model_copy(update=given)))
+
+
+def project(data: Data = None) -> None:
+    """Keep the read models and Guacamole's tables up to date."""
+    watch_parent()
+    with running(data) as backend:
+        _run(bootstrap.project(backend))
+
+
+def relay(data: Data = None) -> None:
+    """Publish stored events to NATS; of several, one is active."""
+    watch_parent()
+    with running(data) as backend:
+        _run(bootstrap.relay(backend))
+
+
+def provision(
+    target: Annotated[str, typer.Argument(help="The name of a target of the settings, such as `docker`.")],
+    data: Data = None,
+) -> None:
+    """Provision and reconcile the containers of one target; any number may run for each."""
+    watch_parent()
+    with running(data) as backend:
+        _run(bootstrap.provision(backend, target))
+
+
+def migrate(
+    guacamole: Annotated[bool, typer.Option("--guacamole", help="Only what Guacamole's database needs.")] = False,
+    print_sql: Annotated[
+        bool, typer.Option("--print-sql", help="With --guacamole: print the statements for its administrator.")
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Prepare the databases; harmless to repeat."""
+    with running(data) as backend:
+        if guacamole and print_sql:
+            engine = backend.guacamole_engine
+            if engine is None:
+                raise typer.BadParameter("CALIPSO_GUACAMOLE_DATABASE_URL names no database")
+            print(backend.guacamole.ddl(engine.dialect))
+            return
+        bootstrap.migrate(backend, make_guacamole=False)
+    print("the databases are prepared")
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run until SIGINT or SIGTERM, then end in order."""
+
+    async def main() -> None:
+        task = asyncio.ensure_future(work)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            return
+
+    asyncio.run(main())
