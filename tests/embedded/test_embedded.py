@@ -230,7 +230,7 @@ def test_another_port_is_taken_when_somebody_has_the_old_one(data: Path) -> None
         assert publish(after)
 
 
-@pytest.mark.parametrize("name", ["long" * 30, "a,b c%25"])
+@pytest.mark.parametrize("name", ["long" * 30, "a,b c%25"], ids=["long", "odd"])
 def test_a_path_that_does_not_suit_a_socket_is_fine(data: Path, top: Path, name: str) -> None:
     moved = data.rename(top / name)
     try:
