@@ -123,3 +123,14 @@ class QuotaExceeded(Refused):
 
     def __str__(self) -> str:
         return f"Max {self.resource} exceeded"
+
+
+@dataclass(eq=False)
+class ContainerNotStarted(CalipsoError):
+    """A requested container did not become usable: `reason` is a word of the record, `detail` the runtime's own."""
+
+    reason: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"the container did not start ({self.reason}): {self.detail}"
