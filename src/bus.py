@@ -67,19 +67,13 @@ class Delivery:
     def __init__(self, message: Msg) -> None:
         self._message = message
 
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """The event's public fields.
+    def envelope(self) -> Mapping[str, Any]:
+        """The CloudEvent that it carries.
 
         Raises:
-            ValueError: it is not a CloudEvent of ours.
+            msgspec.DecodeError: it is not one.
         """
-        envelope = msgspec.json.decode(self._message.data, type=dict[str, Any])
-        data = envelope.get("data")
-        if not isinstance(data, dict):
-            message = "the message has no data"
-            raise TypeError(message)
-        return data
+        return msgspec.json.decode(self._message.data, type=dict[str, Any])
 
     @property
     def attempts(self) -> int:

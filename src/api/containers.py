@@ -1,0 +1,78 @@
+"""Containers as lists and one by one; an ordinary user sees only their own."""
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+from sanic import Blueprint, HTTPResponse, Request
+
+from calipso.api.auth import signed_in
+from calipso.api.container_objects import container_object
+from calipso.api.context import caller_of, context_of, require_self_or_administrator
+from calipso.api.wire import json
+from calipso.errors import NotFound
+from calipso.projections import containers, users
+from calipso.projections.containers import ContainerRow
+
+blueprint = Blueprint("containers")
+
+
+@blueprint.get("/containers/")
+@signed_in
+async def every(request: Request) -> HTTPResponse:
+    """All containers ever: the caller's, or everybody's for administrators."""
+    rows = await context_of(request).query(partial(containers.every_of, user_id=_visible_to(request)))
+    return answer(request, rows)
+
+
+@blueprint.get("/activecontainers/")
+@signed_in
+async def active(request: Request) -> HTTPResponse:
+    """The active containers: the caller's, or everybody's for administrators."""
+    rows = await context_of(request).query(partial(containers.active_of, user_id=_visible_to(request)))
+    return answer(request, rows)
+
+
+@blueprint.get("/containers/<number:str>")
+@signed_in
+async def one(request: Request, number: str) -> HTTPResponse:
+    """One container by its integer id."""
+    context, caller = context_of(request), caller_of(request)
+    # more digits than a 64-bit id has cannot name anything
+    lawful = number.isascii() and number.isdecimal() and len(number) < 19  # noqa: PLR2004 - said above
+    row = await context.query(partial(containers.by_id, id=int(number))) if lawful else None
+    if row is None or (row.user_id != caller.user_id and not caller.is_administrator):
+        raise NotFound("container", number)
+    return json(container_object(row, caller, context.backend.keys))
+
+
+@blueprint.get("/users/<username:str>/containers/")
+@signed_in
+async def of_user(request: Request, username: str) -> HTTPResponse:
+    """The active containers of a user."""
+    require_self_or_administrator(request, username)
+    return answer(request, await active_rows(request, username))
+
+
+async def active_rows(request: Request, username: str) -> Sequence[ContainerRow]:
+    """The active containers of a user, by name.
+
+    Raises:
+        NotFound: nobody has the name.
+    """
+    context = context_of(request)
+    user = await context.query(partial(users.by_name, name=username))
+    if user is None:
+        raise NotFound("user", username)
+    return await context.query(partial(containers.active_of, user_id=user.user_id))
+
+
+def answer(request: Request, rows: Sequence[ContainerRow]) -> HTTPResponse:
+    """An array of container objects."""
+    caller, keys = caller_of(request), context_of(request).backend.keys
+    return json([container_object(row, caller, keys) for row in rows])
+
+
+def _visible_to(request: Request) -> UUID | None:
+    caller = caller_of(request)
+    return None if caller.is_administrator else caller.user_id
