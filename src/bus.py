@@ -148,26 +148,28 @@ class Bus:
             Unavailable: NATS does not answer.
         """
         with _unavailable():
-            acknowledgements = [
-                await self._jetstream.publish_async(
-                    message.subject,
-                    message.payload,
-                    wait_stall=_ACK_SECONDS,
-                    headers={
-                        "Nats-Msg-Id": message.event_id,
-                        "Nats-Expected-Last-Sequence": str(after + index),
-                        "Content-Type": "application/cloudevents+json",
-                        POSITION: str(message.position),
-                    },
-                )
-                for index, message in enumerate(messages)
-            ]
-            results = await asyncio.wait_for(
-                asyncio.gather(*acknowledgements, return_exceptions=True), timeout=_ACK_SECONDS
+            # requests side by side keep their order on the wire; if not, the expected sequence would refuse them
+            # (the client's own publish_async loses error answers, so that a wrong sequence would be a time-out)
+            results = await asyncio.gather(
+                *(self._publish(message, after + index) for index, message in enumerate(messages)),
+                return_exceptions=True,
             )
             for result in results:
                 _raise_publish_error(result)
         return after + len(messages)
+
+    async def _publish(self, message: Message, expected: int) -> None:
+        await self._jetstream.publish(
+            message.subject,
+            message.payload,
+            timeout=_ACK_SECONDS,
+            headers={
+                "Nats-Msg-Id": message.event_id,
+                "Nats-Expected-Last-Sequence": str(expected),
+                "Content-Type": "application/cloudevents+json",
+                POSITION: str(message.position),
+            },
+        )
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Put a message that cannot be dealt with among the dead letters."""
@@ -195,6 +197,8 @@ class Bus:
                         for message in await subscription.fetch(1, timeout=_FETCH_SECONDS):
                             yield Delivery(message)
             except (Unavailable, nats.errors.Error, OSError) as error:
+                if self._client.is_closed:
+                    raise
                 _log.warning("consumer waits for NATS", consumer=durable, reason=repr(error))
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
