@@ -1,8 +1,14 @@
 """Real servers for the tests: a private PostgreSQL for all of them, a database for each test that asks."""
 
+import contextlib
 import os
+import socket
+import subprocess
+import sysconfig
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -44,3 +50,43 @@ def make_database(postgres_server: str) -> Callable[[], str]:
 def database_url(make_database: Callable[[], str]) -> str:
     """The URL of an empty database of the test's own."""
     return make_database()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def nats_server(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A NATS server with JetStream of the test's own, ended with the block."""
+    program = Path(sysconfig.get_path("scripts")) / "nats-server"
+    process = subprocess.Popen(
+        [program, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: _answers(port), "nats-server to answer")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+    """Poll until a condition holds; fails naming what was awaited."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
