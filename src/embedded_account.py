@@ -82,7 +82,7 @@ def require_way(data: Path, account: Account) -> None:
         if not account.may("-x", folder):
             raise EmbeddedError(
                 f"PostgreSQL runs as the account {account.name}, which may not pass through the folder {folder}: "
-                f"put the data elsewhere, or allow it with: chmod o+x {folder}"
+                f"put the data elsewhere (--data /var/lib/calipso), or allow it with: chmod o+x {folder}"
             )
 
 

@@ -272,4 +272,5 @@ def test_programs_that_the_account_cannot_reach_are_copied(data: Path, tmp_path:
     tmp_path.chmod(0o700)
     with serving_elsewhere(data, PYTHONPATH=str(tmp_path)):
         assert word_in(addresses(data)) == "first"
-        assert Path(f"/proc/{pid_of_postgres(data)}/exe").readlink().is_relative_to(data / "programs")
+        program = Path(f"/proc/{pid_of_postgres(data)}/cmdline").read_bytes().split(b"\0")[0]
+        assert Path(os.fsdecode(program)).is_relative_to(data / "programs")
