@@ -34,7 +34,7 @@ def top() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def data(top: Path) -> Path:
+def data(top: Path) -> Iterator[Path]:
     """A data folder that was served before."""
     (top / "data/postgres.new-left").mkdir(parents=True)
     with serving(top / "data") as (_, found):
@@ -43,7 +43,9 @@ def data(top: Path) -> Path:
             connection.execute("CREATE TABLE kept (word text)")
             connection.execute("INSERT INTO kept VALUES ('first')")
     assert not (top / "data/postgres.new-left").exists()
-    return top / "data"
+    yield top / "data"
+    with serving(top / "data"):
+        pass  # so that what a killed parent left has ended
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def serving(data: Path) -> Iterator[tuple[Embedded, Addresses]]:
 def serving_elsewhere(data: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
     """A process that serves the folder, and is killed afterwards."""
     argv = [sys.executable, str(Path(__file__).with_name("serve.py")), str(data)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=os.environ | env) as process:  # noqa: S603
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=os.environ | env) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
@@ -209,7 +211,7 @@ def test_servers_and_parent_killed_at_once_hinder_nothing(data: Path) -> None:
 
 def test_a_process_id_that_was_given_to_another_program_hinders_nothing(data: Path) -> None:
     owner = (data / "postgres").stat()
-    with subprocess.Popen(["sleep", "60"], user=owner.st_uid, group=owner.st_gid, extra_groups=[]) as other:  # noqa: S607
+    with subprocess.Popen(["sleep", "60"], user=owner.st_uid, group=owner.st_gid, extra_groups=[]) as other:
         with serving_elsewhere(data) as parent:
             lock = (data / "postgres/postmaster.pid").read_text().splitlines(keepends=True)
             for pid in (parent.pid, pid_of_postgres(data)):

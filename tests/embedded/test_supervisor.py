@@ -69,7 +69,7 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
             file = tmp_path / "told"
             words = [f"{name}={behaviour}" for name, behaviour in parts.items()]
             script = str(Path(__file__).with_name("supervise.py"))
-            process = subprocess.Popen([sys.executable, script, str(file), *words], start_new_session=True)  # noqa: S603
+            process = subprocess.Popen([sys.executable, script, str(file), *words], start_new_session=True)
             stack.callback(process.wait, 10)
             stack.callback(process.kill)
             return Supervised(process, file)
