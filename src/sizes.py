@@ -5,8 +5,8 @@ import re
 from calipso.errors import Invalid
 
 _UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_SIZE = re.compile(r"(\d{1,15})([BKMGT]?)")
-_CPUS = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?")
+_SIZE = re.compile(r"([0-9]{1,15})([BKMGT]?)")
+_CPUS = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,3}))?")
 GIB = 2**30
 
 

@@ -13,7 +13,7 @@ from calipso.events.envelope import Event
 from calipso.events.image import Image
 from calipso.events.values import ImageSpec, Runtime
 
-_PORT_HOOK = re.compile(r"\d{1,5}/(tcp|udp)")
+_PORT_HOOK = re.compile(r"[0-9]{1,5}/(tcp|udp)")
 _TEXT_LIMIT = 2000
 
 

@@ -1,0 +1,97 @@
+"""Settings: where they come from, what is refused, and that each is documented."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from calipso import settings
+from calipso.errors import Invalid
+from calipso.events.values import Runtime
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "settings.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(settings.Settings.model_fields))
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"| `CALIPSO_{name.upper()}` |" in DOCUMENT
+    assert str(settings.Settings.model_fields[name].description) in DOCUMENT
+
+
+@pytest.mark.parametrize("name", sorted(settings.TargetSettings.model_fields))
+def test_every_key_of_a_target_is_documented(name: str) -> None:
+    assert f"| `{name}` |" in DOCUMENT
+
+
+def test_the_default_serves_links_and_the_local_engine() -> None:
+    found = {target.name: target for target in settings.load().effective_targets()}
+    assert found["links"].runtime is Runtime.STATIC_LINK
+    assert found["docker"].address == "unix:///var/run/docker.sock"
+
+
+def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALIPSO_PORT", "many")
+    monkeypatch.setenv("CALIPSO_RUN_LIMIT", "-1")
+    monkeypatch.setenv("CALIPSO_FACILITY", "no dots. no spaces")
+    with pytest.raises(Invalid) as caught:
+        settings.load()
+    assert all(name in str(caught.value) for name in ("CALIPSO_PORT", "CALIPSO_RUN_LIMIT", "CALIPSO_FACILITY"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_RAM_PER_USER", "lots"),
+        ("MAX_CPU_PER_USER", "-1"),
+        ("EXPERIMENTS_OUTPUT", "results"),
+        ("TARGETS", '[{"name": "a", "runtime": "static_link"}, {"name": "a", "runtime": "static_link"}]'),
+        ("TARGETS", '[{"name": "a", "runtime": "static_link", "adress": "x"}]'),
+        ("DEFAULT_UID", "0"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"CALIPSO_{name}", value)
+    with pytest.raises(Invalid, match=r"(?i)" + name):
+        settings.load()
+
+
+def test_a_secret_comes_from_a_file_and_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("1:c2VjcmV0\n")
+    monkeypatch.setenv("CALIPSO_MASTER_KEYS_FILE", str(file))
+    found = settings.load()
+    assert found.master_keys.get_secret_value() == "1:c2VjcmV0"
+    assert "c2VjcmV0" not in repr(found)
+
+
+def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CALIPSO_MASTER_KEYS_FILE", str(tmp_path / "absent"))
+    with pytest.raises(Invalid, match="CALIPSO_MASTER_KEYS_FILE"):
+        settings.load()
+
+
+def test_the_environment_wins_over_the_settings_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "calipso.toml"
+    file.write_text(
+        'port = 9001\nfacility = "esrf"\ngroups_docker_add = [5]\n\n[[targets]]\nname = "l"\nruntime = "static_link"\n'
+    )
+    monkeypatch.setenv("CALIPSO_SETTINGS_FILE", str(file))
+    monkeypatch.setenv("CALIPSO_PORT", "9002")
+    found = settings.load()
+    assert (found.port, found.facility, found.groups_docker_add) == (9002, "esrf", (5,))
+    assert [target.name for target in found.effective_targets()] == ["l"]
+
+
+def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALIPSO_GROUPS_DOCKER_ADD", "5, 6")
+    monkeypatch.setenv("CALIPSO_CORS_ORIGIN_WHITELIST", "portal.example.org,https://b.example.org")
+    found = settings.load()
+    assert found.policy(1).groups == (100, 5, 6)
+    assert found.cors_origin_whitelist == ("portal.example.org", "https://b.example.org")
+
+
+def test_targets_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALIPSO_TARGETS", json.dumps([{"name": "a", "runtime": "docker_container", "capacity": 3}]))
+    found = settings.load()
+    assert found.effective_targets()[0].capacity == 3
+    assert found.policy(1).targets[Runtime.DOCKER] == ("a",)
