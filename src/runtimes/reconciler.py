@@ -132,7 +132,8 @@ class Reconciler:
         verdict = judge(container, observation, datetime.now(UTC), claim_lives=claim_lives)
         if verdict is not Verdict.ABSENT:
             self._absent_since.pop(container_id, None)
-        if verdict is Verdict.NOTHING or (verdict is Verdict.ABSENT and present is None):
+        can_tell_absence = present is not None and self.provisioner.runtime.keeps_containers
+        if verdict is Verdict.NOTHING or (verdict is Verdict.ABSENT and not can_tell_absence):
             return
         self._spawn(container_id, verdict, claimant, observation)
 

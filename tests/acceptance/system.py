@@ -1,4 +1,4 @@
-"""A whole installation as its users see it: `calipso serve` on a folder, spoken to over HTTP and by the command line."""
+"""A whole installation as its users see it: `calipso serve`, spoken to over HTTP and by the command line."""
 
 import contextlib
 import json
@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 import aiohttp
 import psutil
-
 from tests.conftest import wait_until
 
 PASSWORD = secrets.token_urlsafe(12)
@@ -105,7 +104,7 @@ class System:
         }
 
     def processes(self, part: str = "") -> Sequence[psutil.Process]:
-        """Its living processes, those of one part (`api`, `relay`, `provision docker-a`, `postgres`, ...) when named."""
+        """Its living processes, those of one part (`api`, `provision docker-a`, `postgres`, ...) when named."""
         assert self.process is not None
         children = psutil.Process(self.process.pid).children(recursive=True)
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -164,9 +163,9 @@ class Client:
         self.session = session
         self.name = name
 
-    async def get(self, path: str, **options: Any) -> tuple[int, Any]:
+    async def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of a GET."""
-        async with self.session.get(path, **options) as answer:
+        async with self.session.get(path) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def run(self, experiment: str, image: str) -> tuple[int, Any]:
@@ -181,17 +180,19 @@ class Client:
         """Remove a container."""
         return await self.get(f"/resource/rm/{self.name}/{container['container_name']}/{container['public_name']}/")
 
-    async def list(self) -> Any:
+    async def list(self) -> list[dict[str, Any]]:
         """The active containers."""
         status, answer = await self.get(f"/resource/list/{self.name}/")
         assert status == 200, answer
-        return answer
+        rows: list[dict[str, Any]] = answer
+        return rows
 
-    async def used(self) -> Any:
+    async def used(self) -> dict[str, Any]:
         """The used quota."""
         status, answer = await self.get(f"/used_quota/{self.name}/")
         assert status == 200, answer
-        return answer
+        used: dict[str, Any] = answer
+        return used
 
     async def clear(self) -> None:
         """Remove every active container."""
