@@ -27,7 +27,7 @@ ACTIVE = frozenset({State.REQUESTED, State.STARTING, State.RUNNING, State.STOPPI
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerEvent(Event):
+class ContainerEvent(Event, is_base=True):
     """An event in the life of a container; `target` is the place that it was given at its request."""
 
     kind: ClassVar[str] = "container"

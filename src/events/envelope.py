@@ -24,9 +24,10 @@ class Event:
     kind: ClassVar[str]
     schema_version: ClassVar[int] = 1
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 - the signature of object
-        super().__init_subclass__(**kwargs)
-        if "kind" in vars(cls):
+    def __init_subclass__(cls, *, is_base: bool = False) -> None:
+        """Register the event's topic, unless the class is only what the events of one stream have in common."""
+        super().__init_subclass__()
+        if is_base:
             return
         if (topic := cls.topic()) in EVENT_TYPES:
             message = f"two event types have the topic {topic}"

@@ -12,7 +12,7 @@ from calipso.events.values import Volume
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentEvent(Event):
+class ExperimentEvent(Event, is_base=True):
     """An event of one experiment."""
 
     kind: ClassVar[str] = "experiment"

@@ -9,7 +9,7 @@ from calipso.events.values import ImageSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageEvent(Event):
+class ImageEvent(Event, is_base=True):
     """An event of one catalogue entry."""
 
     kind: ClassVar[str] = "image"

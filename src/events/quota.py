@@ -12,7 +12,7 @@ from calipso.events.values import Limits, Resources
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuotaEvent(Event):
+class QuotaEvent(Event, is_base=True):
     """An event of a user's quota."""
 
     kind: ClassVar[str] = "quota"

@@ -8,7 +8,7 @@ from calipso.events.envelope import Event, private
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetEvent(Event):
+class TargetEvent(Event, is_base=True):
     """An event of one target."""
 
     kind: ClassVar[str] = "target"

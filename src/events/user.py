@@ -30,7 +30,7 @@ class UserNameClaimed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserEvent(Event):
+class UserEvent(Event, is_base=True):
     """An event of one account."""
 
     kind: ClassVar[str] = "user"
