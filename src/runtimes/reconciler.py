@@ -118,6 +118,11 @@ class Reconciler:
         if observation is not None:
             await self._look_at(container_id, await self._state(container_id), {container_id: observation})
 
+    async def settled(self) -> None:
+        """Wait until everything that was begun is done."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def _state(self, container_id: UUID) -> Container | None:
         return await asyncio.to_thread(self.provisioner.dispatcher.state, CONTAINER, container_id)
 
