@@ -10,7 +10,11 @@ import msgspec
 from calipso.events.envelope import EVENT_TYPES, Event, erased_values, personal_fields, public_fields
 from calipso.vault import SubjectKeys, seal, unseal
 
-_SEALED = "sealed"
+
+class _Box(msgspec.Struct, frozen=True):
+    """The stored form of a personal field; nothing is in it when its subject's key was gone already."""
+
+    sealed: str
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +48,11 @@ class Codec:
     subject_keys: SubjectKeys
 
     def encode(self, event: Event, *, actor: str, correlation_id: UUID, causation_id: UUID) -> bytes:
-        """The stored form of an event; makes the keys of its subjects where they are missing."""
-        data = msgspec.to_builtins(event)
-        for name, subject_field in personal_fields(event.topic()).items():
+        """The stored form of an event; makes the keys of its subjects where there never were any."""
+        topic, data = event.topic(), msgspec.to_builtins(event)
+        for name, subject_field in personal_fields(topic).items():
             key = self.subject_keys.make(getattr(event, subject_field))
-            data[name] = {_SEALED: seal(key, f"{event.topic()}.{name}", data[name])}
+            data[name] = _Box(seal(key, f"{topic}.{name}", data[name]) if key else "")
         body = _Body(
             actor=actor, correlation=correlation_id, causation=causation_id, schema=event.schema_version, data=data
         )
@@ -72,14 +76,13 @@ class Codec:
         return Decoded(actor=body.actor, correlation_id=body.correlation, causation_id=body.causation, event=event)
 
     def _open(self, event_type: type[Event], data: dict[str, Any]) -> dict[str, Any]:
-        for name, subject_field in personal_fields(event_type.topic()).items():
-            key = self.subject_keys.of(UUID(data[subject_field]))
+        topic = event_type.topic()
+        for name, subject_field in personal_fields(topic).items():
             if name not in data:
                 continue
-            if key is None:
-                data[name] = erased_values(event_type.topic())[name]
-            else:
-                data[name] = unseal(key, f"{event_type.topic()}.{name}", data[name][_SEALED])
+            box = msgspec.convert(data[name], type=_Box)
+            key = self.subject_keys.of(msgspec.convert(data.get(subject_field), type=UUID))
+            data[name] = unseal(key, f"{topic}.{name}", box.sealed) if key else erased_values(topic)[name]
         return data
 
 

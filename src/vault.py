@@ -1,7 +1,8 @@
 """The keys of subjects: personal data in events can be read only while its subject's key exists.
 
 Each subject has a random AES-256 key, stored wrapped by the facility's master key (AES-GCM, with the number of the
-master key beside it). Destroying the row makes every personal field of that subject unreadable for ever.
+master key beside it). Destroying it makes every personal field of that subject unreadable for ever; the row stays, so
+that no event that comes later gets a key of its own under which the older ones would seem to be tampered with.
 """
 
 import base64
@@ -24,7 +25,7 @@ SUBJECT_KEYS_DDL = """
 CREATE TABLE IF NOT EXISTS subject_keys (
     subject uuid PRIMARY KEY,
     key_number integer NOT NULL,
-    wrapped bytea NOT NULL,
+    wrapped bytea,
     made timestamptz NOT NULL DEFAULT now()
 )
 """
@@ -57,27 +58,30 @@ class SubjectKeys(Protocol):
     def of(self, subject: UUID) -> bytes | None:
         """The subject's key; None when it was destroyed or never made."""
 
-    def make(self, subject: UUID) -> bytes:
-        """The subject's key, made now if there is none."""
+    def make(self, subject: UUID) -> bytes | None:
+        """The subject's key, made now if there never was one; None when it was destroyed."""
+
+    def destroy(self, subject: UUID) -> None:
+        """Make the subject's personal data unreadable for ever."""
 
 
 class MemorySubjectKeys:
     """Keys that live as long as the process."""
 
     def __init__(self) -> None:
-        self._keys: dict[UUID, bytes] = {}
+        self._keys: dict[UUID, bytes | None] = {}
 
     def of(self, subject: UUID) -> bytes | None:
         """The subject's key; None when it was destroyed or never made."""
         return self._keys.get(subject)
 
-    def make(self, subject: UUID) -> bytes:
-        """The subject's key, made now if there is none."""
+    def make(self, subject: UUID) -> bytes | None:
+        """The subject's key, made now if there never was one; None when it was destroyed."""
         return self._keys.setdefault(subject, os.urandom(KEY_BYTES))
 
     def destroy(self, subject: UUID) -> None:
-        """Forget the subject's key."""
-        self._keys.pop(subject, None)
+        """Make the subject's personal data unreadable for ever."""
+        self._keys[subject] = None
 
 
 class PostgresSubjectKeys:
@@ -99,8 +103,8 @@ class PostgresSubjectKeys:
             self._cache[subject] = found
         return self._cache.get(subject)
 
-    def make(self, subject: UUID) -> bytes:
-        """The subject's key, made and stored now if there is none."""
+    def make(self, subject: UUID) -> bytes | None:
+        """The subject's key, made and stored now if there never was one; None when it was destroyed."""
         if (known := self.of(subject)) is not None:
             return known
         number = self._master.current
@@ -110,17 +114,23 @@ class PostgresSubjectKeys:
                 "INSERT INTO subject_keys (subject, key_number, wrapped) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
                 (subject, number, wrapped),
             )
-        made = self._select(subject)
-        if made is None:  # erased by another process in this very moment
-            raise KeyError(subject)
-        self._cache[subject] = made
-        return made
+        return self.of(subject)
+
+    def destroy(self, subject: UUID) -> None:
+        """Make the subject's personal data unreadable for ever; other processes that read it must start anew."""
+        with self._connect() as connection:
+            connection.execute(
+                "INSERT INTO subject_keys (subject, key_number, wrapped) VALUES (%s, %s, NULL) "
+                "ON CONFLICT (subject) DO UPDATE SET wrapped = NULL",
+                (subject, self._master.current),
+            )
+        self._cache.pop(subject, None)
 
     def _select(self, subject: UUID) -> bytes | None:
         with self._connect() as connection:
             cursor = connection.execute("SELECT key_number, wrapped FROM subject_keys WHERE subject = %s", (subject,))
             row = cursor.fetchone()
-        if row is None:
+        if row is None or row["wrapped"] is None:
             return None
         return unwrap(self._master, row["key_number"], "subject key", subject, bytes(row["wrapped"]))
 

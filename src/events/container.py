@@ -56,7 +56,7 @@ class ContainerRequested(ContainerEvent):
     label: str
     info: str
     session: SessionRef | None
-    identity: Identity
+    identity: Identity = personal("user_id", erased={"uid": 65534, "gid": 65534})
     volumes: tuple[Volume, ...] = personal("user_id", erased=())
     workdir: str = personal("user_id")
     key_number: int
