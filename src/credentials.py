@@ -1,7 +1,6 @@
 """The facility's master keys, and the passwords that derive from them. Nothing here is ever stored or published."""
 
 import base64
-import binascii
 import hashlib
 import os
 from collections.abc import Mapping
@@ -57,7 +56,7 @@ def parse_master_keys(text: str) -> MasterKeys:
         number, _, encoded = line.partition(":")
         try:
             key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:  # not base64, or not even ASCII
             key = b""
         if not number.isdecimal() or len(key) != KEY_BYTES or int(number) in keys:
             raise Invalid("master_keys", "every line must be NUMBER:BASE64 of 32 bytes, each number once")
