@@ -17,7 +17,7 @@ def test_sizes(text: str, size: int) -> None:
     assert sizes.parse_size(text, "memory") == size
 
 
-@pytest.mark.parametrize("text", ["", "G", "-1G", "1.5G", "1GB", "1 G", "9" * 20, "٣G"])
+@pytest.mark.parametrize("text", ["", "G", "-1G", "1.5G", "1GB", "1 G", "9" * 20, "٣G", "1025T"])
 def test_no_sizes(text: str) -> None:
     with pytest.raises(Invalid, match="memory"):
         sizes.parse_size(text, "memory")
