@@ -1,0 +1,183 @@
+"""The runner: batches, outages, poison, and two at once; shown on a read model with a real PostgreSQL."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Column, Connection, Engine, Table, Text, Uuid, create_engine, insert, select
+
+from calipso.codec import Codec
+from calipso.commands.dispatch import cause_of
+from calipso.database import Database
+from calipso.events.envelope import Recorded
+from calipso.events.user import Role, RoleGranted, RoleRevoked
+from calipso.projections.runner import PoisonEvent, Runner
+from calipso.projections.tables import ReadModel, read_model_metadata
+from calipso.store_memory import MemoryStore
+from calipso.vault import MemorySubjectKeys
+
+_metadata = read_model_metadata("granted")
+_granted = Table("granted", _metadata, Column("event_id", Uuid, primary_key=True), Column("role", Text))
+
+
+class Granted(ReadModel):
+    """One row for each role that was granted; an event of `poison` cannot be applied."""
+
+    name = "granted"
+    topics = frozenset({RoleGranted.topic()})
+    metadata = _metadata
+
+    def __init__(self) -> None:
+        self.poison: UUID | None = None
+        self.batches: list[int] = []
+
+    def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        self.batches.append(len(events))
+        for recorded in events:
+            if recorded.event.stream == self.poison:
+                message = "poison"
+                raise ValueError(message)
+            connection.execute(insert(_granted).values(event_id=recorded.id, role="auditor"))
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    database = Database(database_url)
+    made = database.engine()
+    yield made
+    made.dispose()
+    database.close()
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(Codec(MemorySubjectKeys()))
+
+
+@pytest.fixture
+def reports() -> list[tuple[int, bool, str]]:
+    return []
+
+
+@pytest.fixture
+def runner(engine: Engine, store: MemoryStore, reports: list[tuple[int, bool, str]]) -> Runner:
+    projection = Granted()
+    with engine.begin() as connection:
+        projection.prepare(connection)
+    return Runner(
+        projection=projection,
+        engine=engine,
+        store=store,
+        report=lambda position, ok, detail: reports.append((position, ok, detail)),
+    )
+
+
+def write(store: MemoryStore, count: int, user: UUID | None = None) -> list[UUID]:
+    """Grant and revoke; gives the ids of the grants."""
+    user = user or uuid4()
+    granted = []
+    for _ in range(count):
+        events = [RoleGranted(user_id=user, role=Role.AUDITOR), RoleRevoked(user_id=user, role=Role.AUDITOR)]
+        granted.append(store.append(events, expected={}, cause=cause_of("service:test"))[0].id)
+    return granted
+
+
+def rows(engine: Engine) -> set[UUID]:
+    with engine.connect() as connection:
+        return set(connection.execute(select(_granted.c.event_id)).scalars())
+
+
+def test_rows_and_position_come_in_batches(
+    runner: Runner, store: MemoryStore, engine: Engine, reports: list[tuple[int, bool, str]]
+) -> None:
+    granted = write(store, 600)
+    assert runner.catch_up() == store.head() == 1200
+    assert rows(engine) == set(granted)
+    assert runner.projection.batches == [250, 250, 100]  # type: ignore[attr-defined]
+    assert reports == [(500, True, ""), (1000, True, ""), (1200, True, "")]
+    assert runner.catch_up() == 1200
+    assert len(reports) == 3
+
+
+def test_events_of_no_interest_move_the_position_alone(runner: Runner, store: MemoryStore, engine: Engine) -> None:
+    store.append([RoleRevoked(user_id=uuid4(), role=Role.AUDITOR)], expected={}, cause=cause_of("service:test"))
+    assert runner.catch_up() == 1
+    assert rows(engine) == set()
+
+
+def test_all_before_a_poison_event_is_applied_and_nothing_is_skipped(
+    runner: Runner, store: MemoryStore, engine: Engine
+) -> None:
+    good = write(store, 3)
+    poisoned = uuid4()
+    write(store, 1, poisoned)
+    later = write(store, 2)
+    runner.projection.poison = poisoned  # type: ignore[attr-defined]
+    with pytest.raises(PoisonEvent, match="position 7"):
+        runner.catch_up()
+    assert rows(engine) == set(good)
+    runner.projection.poison = None  # type: ignore[attr-defined]
+    assert runner.catch_up() == store.head()
+    assert rows(engine) >= {*good, *later}
+
+
+def test_two_runners_of_one_projection_do_everything_once(runner: Runner, store: MemoryStore, engine: Engine) -> None:
+    granted = write(store, 1500)
+
+    async def both() -> None:
+        await asyncio.gather(*(asyncio.to_thread(runner.catch_up) for _ in range(3)))
+
+    asyncio.run(both())
+    assert rows(engine) == set(granted)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the condition is in a database
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def following(runner: Runner, woken: asyncio.Event):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    task = asyncio.create_task(runner.follow(woken))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_following_catches_up_when_woken(
+    runner: Runner, store: MemoryStore, reports: list[tuple[int, bool, str]]
+) -> None:
+    woken = asyncio.Event()
+    async with following(runner, woken):
+        await until(lambda: reports[:1] == [(0, True, "")])
+        write(store, 1)
+        woken.set()
+        await until(lambda: (2, True, "") in reports)
+
+
+async def test_a_poison_event_is_told_and_stops_this_projection(
+    runner: Runner, store: MemoryStore, reports: list[tuple[int, bool, str]]
+) -> None:
+    poisoned = uuid4()
+    runner.projection.poison = poisoned  # type: ignore[attr-defined]
+    write(store, 1, poisoned)
+    async with following(runner, asyncio.Event()):
+        await until(lambda: any(not ok and "position 1" in detail for _, ok, detail in reports))
+
+
+async def test_an_outage_is_told_and_survived(store: MemoryStore, reports: list[tuple[int, bool, str]]) -> None:
+    away = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    runner = Runner(
+        projection=Granted(),
+        engine=away,
+        store=store,
+        report=lambda position, ok, detail: reports.append((position, ok, detail)),
+    )
+    async with following(runner, asyncio.Event()):
+        await until(lambda: len([ok for _, ok, _ in reports if not ok]) > 1)
+    assert "does not answer" in reports[0][2]
