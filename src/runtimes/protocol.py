@@ -100,6 +100,13 @@ class ContainerRuntime(Protocol):
     Only what carries this installation's id and the target's name is ever seen or touched.
     """
 
+    @property
+    def keeps_containers(self) -> bool:
+        """Whether something exists on the target for each container.
+
+        Where nothing does (a link), nothing can be observed, listed or end, and that it is absent proves nothing.
+        """
+
     def start(self, order: Order) -> Observation:
         """Make the container and start its process; what is already there under its name and labels is adopted.
 

@@ -1,0 +1,161 @@
+"""How an order reads for a Docker Engine: the container's settings, its labels, and its secret."""
+
+import io
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from docker.types import LogConfig, Mount
+
+from calipso.commands.volumes import is_below
+from calipso.events.container import ContainerRequested
+from calipso.events.values import Identity, ImageSpec, Mode, Protocol, Volume
+from calipso.runtimes.protocol import Order
+
+_INSTALLATION, _FACILITY = "calipso.installation", "calipso.facility"
+_TARGET, _CONTAINER = "calipso.target", "calipso.container"
+SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
+_SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
+_WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
+_PORTS = {Protocol.VNC: "5901/tcp", Protocol.RDP: "3389/tcp", Protocol.SSH: "22/tcp"}
+_WEB_PORT = "8888/tcp"
+_RUN_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What every container of an engine is held to.
+
+    `processes` is the number of processes of one container; `log_bytes` the size of each of its two log files;
+    `publish_address` the private address of its port.
+    """
+
+    processes: int
+    log_bytes: int
+    publish_address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """The labels by which containers are found again."""
+
+    installation: str
+    facility: str
+    target: str
+
+    def of(self, container_id: UUID) -> dict[str, str]:
+        """The labels of one container."""
+        return {
+            _INSTALLATION: self.installation,
+            _FACILITY: self.facility,
+            _TARGET: self.target,
+            _CONTAINER: str(container_id),
+        }
+
+    def filters(self) -> list[str]:
+        """The labels that all containers of this installation and target have, as filters read them."""
+        return [f"{_INSTALLATION}={self.installation}", f"{_TARGET}={self.target}"]
+
+    def owned(self, labels: Mapping[str, str]) -> UUID | None:
+        """The container that these labels belong to; None when it is not of this installation and target."""
+        if (labels.get(_INSTALLATION), labels.get(_TARGET)) != (self.installation, self.target):
+            return None
+        try:
+            return UUID(labels.get(_CONTAINER, ""))
+        except ValueError:
+            return None
+
+
+def service_port(image: ImageSpec) -> str:
+    """The port on which an image's service listens, such as `5901/tcp`."""
+    return image.port_hook or _PORTS.get(image.protocol, _WEB_PORT)
+
+
+def has_secret(image: ImageSpec) -> bool:
+    """Whether an image's service asks for a password."""
+    return image.protocol in _WITH_SECRET
+
+
+def settings(order: Order, labels: Labels) -> dict[str, Any]:
+    """What `create_container` takes, besides the settings for the host."""
+    request = order.request
+    return {
+        "image": request.image.reference,
+        "name": order.name,
+        "labels": labels.of(request.container_id),
+        "user": f"{request.identity.uid}:{request.identity.gid}",
+        "environment": {"HOME": "/tmp/home", "PYTHONUNBUFFERED": "0"},  # noqa: S108 - inside the container
+        "working_dir": _working_folder(request),
+        "ports": [tuple(service_port(request.image).split("/"))],
+        "use_config_proxy": False,  # this account's own settings are not the containers'
+    }
+
+
+def host_settings(order: Order, limits: Limits, processors: int) -> dict[str, Any]:
+    """What `create_host_config` takes.
+
+    Args:
+        order: what is to be made.
+        limits: what every container is held to.
+        processors: the number that the engine has; it refuses a limit above it.
+    """
+    request = order.request
+    resources = request.resources
+    return {
+        "mem_limit": resources.memory,
+        "memswap_limit": resources.memory,
+        "nano_cpus": min(resources.millicores * 10**6, processors * 10**9),
+        "pids_limit": limits.processes,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "read_only": True,
+        "tmpfs": _tmpfs(resources.memory),
+        "group_add": [str(group) for group in request.identity.groups],
+        "mounts": _mounts(request),
+        "port_bindings": {service_port(request.image): (limits.publish_address, None)},
+        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": str(limits.log_bytes), "max-file": "2"}),
+        "restart_policy": {"Name": "no"},
+    }
+
+
+def secret_archive(secret: str, identity: Identity) -> bytes:
+    """The archive that puts the secret into its folder, readable by the container's account alone."""
+    content = secret.encode()
+    entry = tarfile.TarInfo(_SECRET_FILE)
+    entry.size, entry.mode, entry.uid, entry.gid = len(content), 0o400, identity.uid, identity.gid
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
+
+
+def _working_folder(request: ContainerRequested) -> str | None:
+    covered = any(request.workdir == v.bind or is_below(request.workdir, v.bind) for v in request.volumes)
+    return request.workdir if request.workdir and covered else None
+
+
+def _tmpfs(memory: int) -> dict[str, str]:
+    """The writable folders; what lies in them counts as the container's memory."""
+    common = "rw,nosuid,nodev,mode=1777"
+    if not memory:
+        return {"/tmp": f"{common},exec", "/run": f"{common},size={_RUN_BYTES}"}  # noqa: S108 - inside the container
+    # programs build and load libraries below their home folder
+    return {
+        "/tmp": f"{common},exec,size={memory // 2}",  # noqa: S108 - inside the container
+        "/run": f"{common},size={min(memory // 8, _RUN_BYTES)}",
+    }
+
+
+def _mounts(request: ContainerRequested) -> list[Mount]:
+    mounts = [_bind(volume) for volume in request.volumes]
+    if has_secret(request.image):
+        # a tmpfs cannot be filled before the start, and after it the process would have to wait
+        mounts.append(Mount(target=SECRET_FOLDER, source=None, type="volume", no_copy=True))
+    return mounts
+
+
+def _bind(volume: Volume) -> Mount:
+    # unlike a "bind", a "mount" never makes a missing folder as root
+    return Mount(target=volume.bind, source=volume.source, type="bind", read_only=volume.mode is Mode.READ_ONLY)

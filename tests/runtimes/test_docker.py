@@ -1,0 +1,230 @@
+"""The runtime on a real Docker Engine keeps the contract, and does what only an engine can show."""
+
+import contextlib
+import gc
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from docker import APIClient
+from tests.runtimes.binding import Ear, exited, usable
+from tests.runtimes.contract import RuntimeContract
+from tests.runtimes.docker_binding import DockerBinding
+from tests.runtimes.orders import IDENTITY, RESOURCES, SECRET, order, wait_until
+from tests.runtimes.proxy import Proxy
+
+from calipso.errors import Unavailable
+from calipso.events.values import FailureReason, Mode, Protocol, Resources, Runtime, Volume
+from calipso.runtimes.protocol import Order, RuntimeFailed, Status, Target
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def binding(docker_binding: DockerBinding) -> DockerBinding:
+    return docker_binding
+
+
+class TestDocker(RuntimeContract):
+    """The contract."""
+
+
+def with_resources(wanted: Order, resources: Resources) -> Order:
+    return replace(wanted, request=replace(wanted.request, resources=resources))
+
+
+def test_a_container_is_locked_down(binding: DockerBinding) -> None:
+    wanted = order(binding.image("tiny"))
+    usable(binding.runtime(pids_limit=77, log_max_bytes=12345), wanted)
+    host = binding.inspect(wanted.name)["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["MemorySwap"] == host["Memory"]
+    assert host["PidsLimit"] == 77
+    assert host["RestartPolicy"]["Name"] == "no"
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "12345", "max-file": "2"}}
+    assert not host["Privileged"]
+    capabilities = binding.run(wanted.name, "grep CapEff /proc/self/status").split()[1]
+    assert int(capabilities, 16) == 0
+
+
+def test_the_root_is_read_only_and_memory_folders_are_sized(binding: DockerBinding) -> None:
+    wanted = order(binding.image("tiny"))
+    usable(binding.runtime(), wanted)
+    assert not binding.can_write(wanted.name, "/www")
+    assert binding.can_write(wanted.name, "/tmp")
+    assert binding.can_write(wanted.name, "/run")
+    sizes = {
+        line.split()[5]: int(line.split()[1]) * 1024 for line in binding.run(wanted.name, "df -k").splitlines()[1:]
+    }
+    assert sizes["/tmp"] == RESOURCES.memory // 2
+    assert sizes["/run"] == RESOURCES.memory // 8
+
+
+def test_only_the_service_is_published_on_the_private_address(binding: DockerBinding) -> None:
+    wanted = order(binding.image("vnc", Protocol.VNC))
+    seen = binding.runtime().start(wanted)
+    published = binding.inspect(wanted.name)["NetworkSettings"]["Ports"]
+    assert published == {"5901/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(seen.port)}]}
+
+
+def test_a_port_hook_names_the_port(binding: DockerBinding) -> None:
+    seen = binding.runtime().start(order(replace(binding.image("tiny"), port_hook="9999/tcp")))
+    assert seen.port
+    assert "9999/tcp" in binding.inspect(seen.name)["NetworkSettings"]["Ports"]
+
+
+def test_processors_end_at_what_the_engine_has(binding: DockerBinding, engine: APIClient) -> None:
+    wanted = with_resources(order(binding.image("tiny")), Resources(millicores=10**6, memory=RESOURCES.memory))
+    binding.runtime().start(wanted)
+    assert binding.inspect(wanted.name)["HostConfig"]["NanoCpus"] == engine.info()["NCPU"] * 10**9
+
+
+def test_no_processors_and_no_memory_mean_no_limit(binding: DockerBinding) -> None:
+    wanted = with_resources(order(binding.image("tiny")), Resources())
+    usable(binding.runtime(), wanted)
+    host = binding.inspect(wanted.name)["HostConfig"]
+    assert (host["NanoCpus"], host["Memory"]) == (0, 0)
+
+
+def test_the_end_by_lack_of_memory_is_told(binding: DockerBinding) -> None:
+    runtime, wanted = binding.runtime(), order(binding.image("tiny"))
+    usable(runtime, wanted)
+    # as the container's account, in the container's memory: an endless line
+    binding.engine.exec_start(binding.engine.exec_create(wanted.name, "tail /dev/zero")["Id"])
+    binding.kill(wanted.name)
+    assert exited(runtime, wanted).detail == "out of memory"
+
+
+def test_what_was_made_and_not_started_is_adopted_with_its_secret(binding: DockerBinding) -> None:
+    runtime, wanted = binding.runtime(), order(binding.image("vnc", Protocol.VNC))
+    with runtime._engine.client() as client:
+        made = runtime._create(client, wanted)
+    seen = runtime.observe(wanted.request.container_id)
+    assert seen is not None
+    assert seen.status is Status.CREATED
+    assert usable(runtime, wanted).runtime_id == made
+    assert binding.reality(wanted.name).secret == SECRET
+
+
+def test_a_refused_start_leaves_nothing_behind(binding: DockerBinding) -> None:
+    elsewhere = Target(name="here", runtime=Runtime.DOCKER, address=binding.address, publish_address="203.0.113.9")
+    runtime, wanted = binding.made(elsewhere), order(binding.image("vnc", Protocol.VNC))
+    with pytest.raises(RuntimeFailed) as caught:
+        runtime.start(wanted)
+    assert caught.value.reason is FailureReason.REJECTED
+    assert "203.0.113.9" in caught.value.detail
+    assert runtime.list() == {}
+
+
+def test_the_volume_of_the_secret_goes_with_its_container(binding: DockerBinding, engine: APIClient) -> None:
+    runtime, wanted = binding.runtime(), order(binding.image("vnc", Protocol.VNC))
+    runtime.start(wanted)
+    (volume,) = [mount["Name"] for mount in binding.inspect(wanted.name)["Mounts"]]
+    assert volume in {found["Name"] for found in engine.volumes()["Volumes"]}
+    runtime.remove(wanted.request.container_id)
+    assert volume not in {found["Name"] for found in engine.volumes()["Volumes"] or ()}
+
+
+def test_missing_folders_below_a_root_are_made_for_the_account(binding: DockerBinding, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    folders = root / "a" / "out", root / "a" / "in"
+    volumes = (
+        Volume(source=str(folders[0]), bind="/tmp/results/a", mode=Mode.READ_WRITE),
+        Volume(source=str(folders[1]), bind="/tmp/data/a", mode=Mode.READ_ONLY),
+    )
+    wanted = order(binding.image("tiny"), volumes=volumes, workdir=volumes[0].bind)
+    usable(binding.runtime(local_roots=(str(root),)), wanted)
+    assert binding.can_write(wanted.name, volumes[0].bind)
+    assert not binding.can_write(wanted.name, volumes[1].bind)
+    for folder in folders:
+        found = folder.stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (IDENTITY.uid, IDENTITY.gid, 0o750)
+    assert (folders[0] / "written").stat().st_uid == IDENTITY.uid
+
+
+def test_a_missing_folder_elsewhere_is_refused_by_its_name(binding: DockerBinding, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    volumes = (Volume(source=str(missing), bind="/data/x", mode=Mode.READ_ONLY),)
+    runtime = binding.runtime(local_roots=(str(tmp_path / "results"),))
+    with pytest.raises(RuntimeFailed, match=str(missing)) as caught:
+        runtime.start(order(binding.image("tiny"), volumes=volumes))
+    assert caught.value.reason is FailureReason.REJECTED
+    assert not missing.exists()
+    assert runtime.list() == {}
+
+
+def test_a_container_without_a_lawful_id_is_not_ours(binding: DockerBinding, engine: APIClient) -> None:
+    labels = {"calipso.installation": f"ours-{binding.installation}", "calipso.target": "here"}
+    for junk in ({}, {"calipso.container": "junk"}):
+        engine.create_container("calipso/tiny:1", labels=labels | junk)
+    assert binding.runtime().list() == {}
+
+
+def test_a_working_folder_outside_the_volumes_is_left_to_the_image(binding: DockerBinding) -> None:
+    wanted = order(binding.image("tiny"), workdir="/somewhere/else")
+    binding.runtime().start(wanted)
+    assert not binding.inspect(wanted.name)["Config"]["WorkingDir"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nothing_connects_before_it_is_used(binding: DockerBinding, tmp_path: Path) -> None:
+    absent = Target(name="here", runtime=Runtime.DOCKER, address=f"unix://{tmp_path}/absent.sock")
+    with pytest.raises(Unavailable, match=r"target here is not available: .*No such file"):
+        binding.made(absent).ping()
+    # the SDK leaves a socket that could not connect to the garbage collector, which warns
+    gc.collect()
+
+
+def test_an_engine_that_never_answers_counts_as_away(binding: DockerBinding, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        target = Target(name="here", runtime=Runtime.DOCKER, address=f"unix://{tmp_path}/s")
+        begin = time.monotonic()
+        with pytest.raises(Unavailable, match="timed out"):
+            binding.made(target, timeout=1).list()
+        assert time.monotonic() - begin < 3
+
+
+@pytest.fixture
+def proxy(binding: DockerBinding) -> Iterator[Proxy]:
+    made = Proxy(binding.address.removeprefix("unix://"))
+    with contextlib.closing(made):
+        yield made
+
+
+def test_a_target_that_comes_back_is_used_again(binding: DockerBinding, proxy: Proxy) -> None:
+    runtime = binding.made(Target(name="here", runtime=Runtime.DOCKER, address=f"tcp://127.0.0.1:{proxy.port}"))
+    assert runtime.list() == {}
+    proxy.cut()
+    with pytest.raises(Unavailable):
+        runtime.list()
+    proxy.mend()
+    assert runtime.list() == {}
+
+
+def test_a_watch_goes_on_where_it_was_cut(binding: DockerBinding, proxy: Proxy) -> None:
+    target = Target(name="here", runtime=Runtime.DOCKER, address=f"tcp://127.0.0.1:{proxy.port}")
+    near, far = binding.made(replace(target, address=binding.address)), binding.made(target)
+    wanted = [order(binding.image("tiny")) for _ in range(2)]
+    for each in wanted:
+        near.start(each)
+    first, second = (each.request.container_id for each in wanted)
+    ear = Ear(far)
+    try:
+        wait_until(lambda: proxy.connections > 1)
+        time_of_first = time.monotonic()
+        near.remove(first)
+        wait_until(lambda: first in ear.heard)
+        assert time.monotonic() - time_of_first < 5
+        proxy.cut()
+        near.remove(second)
+        proxy.mend()
+        wait_until(lambda: second in ear.heard)
+    finally:
+        assert ear.close() < 2
