@@ -41,12 +41,13 @@ def serve(
     configured = settings.load(**given)
     logs.configure(configured.log_level)
     embedded = _embedded(configured)
+    makes_guacamole = embedded is not None and not configured.guacamole_database_url
     try:
         if embedded is not None:
             configured = _start(embedded, configured)
         backend = Backend(configured)
         try:
-            bootstrap.migrate(backend, make_guacamole=embedded is not None)
+            bootstrap.migrate(backend, make_guacamole=makes_guacamole)
             if demo:
                 fill(backend)
         finally:
@@ -114,8 +115,14 @@ def _environment(configured: settings.Settings) -> dict[str, str]:
         "CALIPSO_DATABASE_URL": configured.database_url,
         "CALIPSO_GUACAMOLE_DATABASE_URL": configured.guacamole_database_url,
         "CALIPSO_NATS_URL": configured.nats_url,
-        "CALIPSO_MASTER_KEYS": configured.master_keys.get_secret_value(),
-    }
+    } | _keys_environment(configured)
+
+
+def _keys_environment(configured: settings.Settings) -> dict[str, str]:
+    """Keys that the settings give are inherited; those of the data folder are named by their file, not shown."""
+    file = configured.data.absolute() / MASTER_KEY_FILE
+    is_own = file.exists() and file.read_text() == configured.master_keys.get_secret_value()
+    return {"CALIPSO_MASTER_KEYS_FILE": str(file)} if is_own else {}
 
 
 def _tell_ready(configured: settings.Settings) -> None:
