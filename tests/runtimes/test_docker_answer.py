@@ -2,7 +2,7 @@
 
 import pytest
 
-from calipso.runtimes.docker_answer import log_lines
+from calipso.runtimes.docker.answer import log_lines
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from calipso.events.values import FailureReason, Identity, Mode, Volume
-from calipso.runtimes.docker_folders import make_folders
+from calipso.runtimes.docker.folders import make_folders
 from calipso.runtimes.protocol import RuntimeFailed
 
 ME = Identity(uid=os.getuid(), gid=os.getgid())

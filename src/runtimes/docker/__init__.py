@@ -14,10 +14,10 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from calipso.errors import Unavailable
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
-from calipso.runtimes.docker_answer import inspected, listed, log_lines, status
-from calipso.runtimes.docker_engine import Engine, words
-from calipso.runtimes.docker_folders import make_folders
-from calipso.runtimes.docker_order import (
+from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
+from calipso.runtimes.docker.engine import Engine, words
+from calipso.runtimes.docker.folders import make_folders
+from calipso.runtimes.docker.order import (
     SECRET_FOLDER,
     Labels,
     Limits,
@@ -26,7 +26,7 @@ from calipso.runtimes.docker_order import (
     secret_archive,
     settings,
 )
-from calipso.runtimes.docker_watch import ends
+from calipso.runtimes.docker.watch import ends
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
 
 _CONFLICT = 409
@@ -153,6 +153,15 @@ class DockerRuntime:
         with self._engine.client() as client:
             version = client.version()
         return f"Docker Engine {version['Version']} (API {version['ApiVersion']})"
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the engine has an image."""
+        with self._engine.client() as client:
+            try:
+                client.inspect_image(reference)
+            except ImageNotFound:
+                return False
+        return True
 
     def close(self) -> None:
         """Give back all connections."""

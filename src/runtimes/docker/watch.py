@@ -10,8 +10,8 @@ from uuid import UUID
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_random_exponential
 
 from calipso.errors import Unavailable
-from calipso.runtimes.docker_engine import Engine
-from calipso.runtimes.docker_order import Labels
+from calipso.runtimes.docker.engine import Engine
+from calipso.runtimes.docker.order import Labels
 
 _ENDINGS = ["die", "destroy", "oom"]
 # the listener must notice within two seconds that it is to end; so short a stream also survives a silent network
