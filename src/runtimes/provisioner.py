@@ -6,12 +6,12 @@ is harmless, because names derive from the container id and what is there alread
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
@@ -26,10 +26,9 @@ from calipso.events.naming import container_name
 from calipso.events.values import FailureReason, Placement
 from calipso.runtimes.protocol import ContainerRuntime, Observation, Order, RuntimeFailed, Target
 from calipso.runtimes.readiness import wait_until_usable
+from calipso.runtimes.turns import Turns, uncut
 
 _log = structlog.get_logger()
-
-T = TypeVar("T")
 
 LOG_LINES = 100
 _UNREACHABLE_SECONDS = 10.0
@@ -46,14 +45,6 @@ class Trigger:
 
 
 NOTHING = Trigger()
-
-
-@dataclass(kw_only=True)
-class _Turn:
-    """Lets those who want something of one container take turns; `takers` counts them, the waiting ones too."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    takers: int = 0
 
 
 class Holdings(Protocol):
@@ -89,7 +80,7 @@ class Provisioner:
     capacity_lock: Callable[[], contextlib.AbstractAsyncContextManager[Any]]
     claimant: str
     stop_grace: timedelta
-    _turns: dict[UUID, _Turn] = field(default_factory=dict)
+    _turns: Turns = field(default_factory=Turns)
     _without_room: set[UUID] = field(default_factory=set)
     _starting: dict[UUID, asyncio.Task[Any]] = field(default_factory=dict)
     _slots: asyncio.Semaphore = field(init=False)
@@ -100,7 +91,7 @@ class Provisioner:
 
     def is_attending(self, container_id: UUID) -> bool:
         """Whether something is being done for a container in this process now."""
-        return container_id in self._turns
+        return self._turns.is_taken(container_id)
 
     def interrupt(self, container_id: UUID) -> None:
         """Cut short the wait for a container that is starting, because something else is wanted of it."""
@@ -119,7 +110,7 @@ class Provisioner:
             Unavailable: the store or the target does not answer; to be tried again.
             RuntimeFailed: the target did not stop or remove it; to be tried again, and nothing is released.
         """
-        async with self._alone(container_id):
+        async with self._turns.of(container_id):
             container = await self._state(container_id)
             if container is None:
                 _log.warning("message about an unknown container", container=str(container_id))
@@ -134,7 +125,7 @@ class Provisioner:
 
     async def clear(self, container_id: UUID) -> None:
         """Remove what is left of a container on the target."""
-        async with self._alone(container_id):
+        async with self._turns.of(container_id):
             await asyncio.to_thread(self.runtime.remove, container_id)
 
     async def record(self, command: commands.ContainerCommand, trigger: Trigger = NOTHING) -> None:
@@ -151,18 +142,6 @@ class Provisioner:
         with contextlib.suppress(Unavailable, RuntimeFailed):
             return await asyncio.to_thread(partial(self.runtime.logs, container_id, lines=LOG_LINES))
         return ()
-
-    @asynccontextmanager
-    async def _alone(self, container_id: UUID) -> AsyncIterator[None]:
-        turn = self._turns.setdefault(container_id, _Turn())
-        turn.takers += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.takers -= 1
-            if not turn.takers:
-                del self._turns[container_id]
 
     async def _state(self, container_id: UUID) -> Container | None:
         return await asyncio.to_thread(self.dispatcher.state, CONTAINER, container_id)
@@ -230,7 +209,7 @@ class Provisioner:
         give_up = asyncio.get_running_loop().time() + _UNREACHABLE_SECONDS
         while True:
             try:
-                return await _uncut(asyncio.to_thread(self.runtime.start, order))
+                return await uncut(asyncio.to_thread(self.runtime.start, order))
             except Unavailable as error:
                 if asyncio.get_running_loop().time() > give_up:
                     raise RuntimeFailed(FailureReason.UNREACHABLE, error.reason) from error
@@ -312,13 +291,3 @@ class Provisioner:
 
 def _seconds_until(deadline: datetime) -> float:
     return (deadline - datetime.now(UTC)).total_seconds()
-
-
-async def _uncut(work: Coroutine[Any, Any, T]) -> T:
-    """Finish what a thread has begun even when the wait for it is cut short: a thread cannot be stopped."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
