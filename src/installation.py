@@ -16,7 +16,7 @@ from calipso.vault import unwrap, wrap
 
 INSTALLATION_DDL = """
 CREATE TABLE IF NOT EXISTS installation (
-    only integer PRIMARY KEY CHECK (only = 1),
+    one integer PRIMARY KEY CHECK (one = 1),
     id uuid NOT NULL,
     key_number integer NOT NULL,
     naming_key bytea NOT NULL
@@ -38,7 +38,7 @@ def make(database: Database, keys: MasterKeys) -> None:
     naming_key = wrap(keys, number, "naming key", installation_id, os.urandom(KEY_BYTES))
     with database.connect() as connection:
         connection.execute(
-            "INSERT INTO installation (only, id, key_number, naming_key) VALUES (1, %s, %s, %s) ON CONFLICT DO NOTHING",
+            "INSERT INTO installation (one, id, key_number, naming_key) VALUES (1, %s, %s, %s) ON CONFLICT DO NOTHING",
             (installation_id, number, naming_key),
         )
 
