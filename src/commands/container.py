@@ -204,6 +204,8 @@ def _remove(container: Container) -> Sequence[Event]:
 
 def _claim(command: ClaimContainer, container: Container, now: datetime) -> Sequence[Event]:
     _check_claim(container, command.claimant, command.dead, now)
+    if container.claimant == command.claimant:
+        return []
     lease = container.request.deadline
     return [_event(container, facts.ContainerStarting, claimant=command.claimant, lease=lease)]
 

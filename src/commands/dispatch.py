@@ -57,6 +57,8 @@ class Dispatcher:
     def dispatch(self, command: object, cause: Cause) -> Sequence[Recorded]:
         """Obey a command.
 
+        A command that is repeated with the same cause has the outcome that it had first.
+
         Returns:
             What was stored; nothing when the command is achieved already.
 
@@ -69,7 +71,7 @@ class Dispatcher:
                 events = self._decide(command, reading)
             except CalipsoError:
                 if stored := self._store.of_command(cause.command_id):
-                    return stored
+                    return _outcome(stored)
                 raise
             try:
                 return self._conclude(events, reading, cause)
@@ -86,13 +88,23 @@ class Dispatcher:
         return HANDLERS[type(command)](command, reading, circumstances)
 
     def _conclude(self, events: Sequence[Event], reading: "_Reading", cause: Cause) -> Sequence[Recorded]:
-        if events and isinstance(refusal := events[0], ContainerRequestRefused):
-            if stored := self._store.of_command(cause.command_id):
-                return stored
-            if self._refusals.admits(refusal.user_id, self._clock()):
-                self._store.append(events, expected={}, cause=cause)
-            raise refusal_error(refusal)
-        return self._store.append(events, expected=reading.versions, cause=cause) if events else []
+        refusal = events[0] if events and isinstance(events[0], ContainerRequestRefused) else None
+        if events and refusal is None:
+            return _outcome(self._store.append(events, expected=reading.versions, cause=cause))
+        if stored := self._store.of_command(cause.command_id):
+            return _outcome(stored)
+        if refusal is None:
+            return []
+        if self._refusals.admits(refusal.user_id, self._clock()):
+            self._store.append(events, expected={}, cause=cause)
+        raise refusal_error(refusal)
+
+
+def _outcome(stored: Sequence[Recorded]) -> Sequence[Recorded]:
+    """What a command stored; a stored refusal is told again."""
+    if isinstance(refusal := stored[0].event, ContainerRequestRefused):
+        raise refusal_error(refusal)
+    return stored
 
 
 class _Reading:

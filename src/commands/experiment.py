@@ -80,8 +80,10 @@ class RemoveMember(ExperimentCommand):
 @handles(RemoveMember)
 def handle(command: ExperimentCommand, read: Reader, circumstances: Circumstances) -> Sequence[Event]:
     """Decide on the experiment as it is."""
-    if isinstance(command, AddMember) and read(USER, command.user_id) is None:
-        raise NotFound("user", str(command.user_id))
+    if isinstance(command, AddMember):
+        user = read(USER, command.user_id)
+        if user is None or user.erased:
+            raise NotFound("user", str(command.user_id))
     return decide(command, read(EXPERIMENT, command.experiment_id), circumstances.policy)
 
 

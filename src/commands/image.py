@@ -57,7 +57,7 @@ def decide(command: AddImage | ChangeImage | WithdrawImage, image: Image | None,
     """What follows for the entry.
 
     Raises:
-        AlreadyExists: an entry of this name is there, and says something else.
+        AlreadyExists: an entry of this name is there.
         NotFound: there is no entry of this name.
         Invalid: a value of the entry is not lawful.
     """

@@ -5,9 +5,18 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from calipso.commands import volumes
-from calipso.commands.handling import EXPERIMENT, IMAGE, QUOTA, TARGET, USER, Circumstances, Reader, handles
+from calipso.commands.handling import CONTAINER, EXPERIMENT, IMAGE, QUOTA, TARGET, USER, Circumstances, Reader, handles
 from calipso.commands.policy import Policy
-from calipso.errors import AlreadyLaunched, NotAMember, NotFound, NotPermitted, QuotaExceeded, Refused, Unavailable
+from calipso.errors import (
+    AlreadyExists,
+    AlreadyLaunched,
+    NotAMember,
+    NotFound,
+    NotPermitted,
+    QuotaExceeded,
+    Refused,
+    Unavailable,
+)
 from calipso.events.container import ContainerRequested
 from calipso.events.envelope import Event
 from calipso.events.experiment import Experiment, SessionDetails
@@ -67,7 +76,13 @@ class Situation:
 
 @handles(RequestContainer)
 def handle(command: RequestContainer, read: Reader, circumstances: Circumstances) -> Sequence[Event]:
-    """Load what the decision depends on, and decide."""
+    """Load what the decision depends on, and decide.
+
+    Raises:
+        AlreadyExists: the container's id is taken.
+    """
+    if read(CONTAINER, command.container_id) is not None:
+        raise AlreadyExists("container", str(command.container_id))
     situation = Situation(
         user=read(USER, command.user_id),
         image=read(IMAGE, command.image_id),

@@ -113,7 +113,7 @@ def decide(command: UserCommand, user: User) -> Sequence[Event]:
 def mark(command: MarkFavorite, read: Reader, _: Circumstances) -> Sequence[Event]:
     """Mark or unmark an experiment of which the user is a member."""
     user, experiment = read(USER, command.user_id), read(EXPERIMENT, command.experiment_id, guarded=False)
-    if user is None:
+    if user is None or user.erased:
         raise NotFound("user", str(command.user_id))
     if experiment is None or command.user_id not in experiment.members:
         raise NotAMember(experiment.proposal_id if experiment else str(command.experiment_id))

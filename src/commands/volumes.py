@@ -10,7 +10,8 @@ from calipso.events.values import Mode, Volume
 
 def is_below(path: str, root: str) -> bool:
     """Whether an absolute path lies below a root, read as text."""
-    return path.startswith("/") and normpath(path).startswith(normpath(root).rstrip("/") + "/")
+    above = normpath(root).rstrip("/") + "/"
+    return path.startswith("/") and normpath(path).startswith(above) and normpath(path) != above
 
 
 def check_volume(volume: Volume, policy: Policy) -> None:
@@ -24,8 +25,10 @@ def check_volume(volume: Volume, policy: Policy) -> None:
     roots = [policy.output_root] if volume.mode is Mode.READ_WRITE else [policy.datasets_root, policy.output_root]
     if not any(is_below(volume.source, root) for root in roots):
         raise Invalid("data_set_path", f"{volume.source} ({volume.mode}) must lie below {' or '.join(roots)}")
-    if volume.mode is Mode.READ_WRITE and is_below(volume.source, policy.datasets_root):
+    if volume.mode is Mode.READ_WRITE and _overlaps(volume.source, policy.datasets_root):
         raise Invalid("data_set_path", f"{volume.source}: data sets may not be writable")
+    if not volume.bind.strip("/."):
+        raise Invalid("data_set_path", f"{volume.source}: bind must be a folder such as /p1")
 
 
 def session_volumes(session: SessionDetails, policy: Policy) -> tuple[Volume, ...]:
@@ -54,6 +57,10 @@ def own_volumes(user_name: str, policy: Policy) -> tuple[Volume, ...]:
 def working_folder(volumes: tuple[Volume, ...]) -> str:
     """Where a container's process begins: the first folder that it may write, none if there is none."""
     return next((volume.bind for volume in volumes if volume.mode is Mode.READ_WRITE), "")
+
+
+def _overlaps(path: str, root: str) -> bool:
+    return normpath(path) == normpath(root) or is_below(path, root) or is_below(root, path)
 
 
 def _root_of(mode: Mode, policy: Policy) -> str:
