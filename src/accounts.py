@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from calipso.database import Database
-from calipso.errors import Invalid
+from calipso.errors import Invalid, TooManyAttempts
 
 ACCOUNTS_DDL = """
 CREATE TABLE IF NOT EXISTS passwords (
@@ -24,10 +24,17 @@ CREATE TABLE IF NOT EXISTS logins (
     expires timestamptz NOT NULL
 );
 CREATE INDEX IF NOT EXISTS logins_user ON logins (user_id);
-CREATE INDEX IF NOT EXISTS logins_expires ON logins (expires)
+CREATE INDEX IF NOT EXISTS logins_expires ON logins (expires);
+CREATE TABLE IF NOT EXISTS sign_in_attempts (
+    key_hash bytea NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS sign_in_attempts_key ON sign_in_attempts (key_hash, at)
 """
 
 LOGIN_LIFETIME = timedelta(days=14)
+ATTEMPTS_LIMIT = 10
+ATTEMPTS_PERIOD = timedelta(minutes=5)
 _PASSWORD_LIMIT = 1000
 
 _hasher = PasswordHasher()
@@ -126,3 +133,44 @@ class Logins:
 
 def _key_hash(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
+
+
+class SignInAttempts:
+    """Bounds how often sign-in is tried, per account and address, over all API processes.
+
+    Args:
+        database: the store's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def check(self, name: str, address: str) -> None:
+        """Let an attempt pass.
+
+        Raises:
+            TooManyAttempts: there were too many wrong ones of late.
+        """
+        with self._database.connect() as connection:
+            row = connection.execute(
+                "SELECT count(*) AS number FROM sign_in_attempts WHERE key_hash = %s AND at > now() - %s",
+                (_attempt_hash(name, address), ATTEMPTS_PERIOD),
+            ).fetchone()
+        if row is not None and row["number"] >= ATTEMPTS_LIMIT:
+            raise TooManyAttempts
+
+    def count(self, name: str, address: str) -> None:
+        """Remember a wrong attempt; those that are over are forgotten."""
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM sign_in_attempts WHERE at < now() - %s", (ATTEMPTS_PERIOD,))
+            connection.execute("INSERT INTO sign_in_attempts (key_hash) VALUES (%s)", (_attempt_hash(name, address),))
+
+    def clear(self, name: str, address: str) -> None:
+        """Forget the wrong attempts before a right one."""
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM sign_in_attempts WHERE key_hash = %s", (_attempt_hash(name, address),))
+
+
+def _attempt_hash(name: str, address: str) -> bytes:
+    # no names of people in an ordinary table that nothing erases
+    return hashlib.sha256(f"{name.casefold()}\0{address}".encode()).digest()

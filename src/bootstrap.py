@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
 from calipso import bus, installation
-from calipso.accounts import ACCOUNTS_DDL, Logins, Passwords
+from calipso.accounts import ACCOUNTS_DDL, Logins, Passwords, SignInAttempts
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
 from calipso.credentials import MasterKeys, parse_master_keys
@@ -97,6 +97,11 @@ class Backend:
     def logins(self) -> Logins:
         """Who is signed in."""
         return Logins(self.database)
+
+    @cached_property
+    def sign_in_attempts(self) -> SignInAttempts:
+        """How often sign-in was tried of late."""
+        return SignInAttempts(self.database)
 
     @cached_property
     def engine(self) -> Engine:

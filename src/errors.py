@@ -134,3 +134,31 @@ class ContainerNotStarted(CalipsoError):
 
     def __str__(self) -> str:
         return f"the container did not start ({self.reason}): {self.detail}"
+
+
+class NotSignedIn(CalipsoError):
+    """The request needs a login or credentials, and has none."""
+
+    def __str__(self) -> str:
+        return "Authentication credentials were not provided."
+
+
+class WrongCredentials(CalipsoError):
+    """The credentials of a request are not those of an account."""
+
+    def __str__(self) -> str:
+        return "Invalid username/password."
+
+
+class CsrfFailed(NotPermitted):
+    """A request by cookie changes something without proof that it comes from the frontend."""
+
+    def __init__(self) -> None:
+        super().__init__("CSRF Failed: CSRF token missing or incorrect.")
+
+
+class TooManyAttempts(CalipsoError):
+    """Sign-in was tried too often with wrong credentials."""
+
+    def __str__(self) -> str:
+        return "too many attempts to sign in; try again later"

@@ -46,7 +46,7 @@ async def one(request: Request, number: str) -> HTTPResponse:
     return json(container_object(row, caller, context.backend.keys))
 
 
-@blueprint.get("/users/<username:str>/containers/")
+@blueprint.get("/users/<username:str>/containers/", unquote=True)
 @signed_in
 async def of_user(request: Request, username: str) -> HTTPResponse:
     """The active containers of a user."""

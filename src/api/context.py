@@ -1,19 +1,21 @@
 """What handlers need of the backend: queries and commands in threads, and who is calling."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 from sanic import Request
 from sqlalchemy import Connection
 
+from calipso.api.metrics import Metrics
 from calipso.api.waiting import Waiting
 from calipso.bootstrap import Backend
 from calipso.commands.dispatch import cause_of
-from calipso.errors import NotPermitted
+from calipso.commands.store import Cause
+from calipso.errors import CalipsoError, NotPermitted
 from calipso.events.envelope import Recorded
 
 T = TypeVar("T")
@@ -35,11 +37,13 @@ class Context:
     Args:
         backend: the bound parts.
         waiting: lets a request wait for projections and for the outcome of a container.
+        metrics: what this process counts.
     """
 
-    def __init__(self, backend: Backend, waiting: Waiting) -> None:
+    def __init__(self, backend: Backend, waiting: Waiting, metrics: Metrics) -> None:
         self.backend = backend
         self.waiting = waiting
+        self.metrics = metrics
 
     async def query(self, ask: Callable[[Connection], T]) -> T:
         """Ask the read models, in a thread.
@@ -63,10 +67,23 @@ class Context:
             NotVisibleYet: stored, but not shown in time.
         """
         cause = cause_of(actor_of(request), correlation_id=request.ctx.correlation_id)
-        stored = await asyncio.to_thread(partial(self.backend.dispatcher.dispatch, command, cause))
+        stored = await asyncio.to_thread(self._dispatch, command, cause)
         if stored:
             await self.waiting.until_shown(shown_by, stored[-1].position, str(stored[-1].id))
         return stored
+
+    def _dispatch(self, command: object, cause: Cause) -> Sequence[Recorded]:
+        began, outcome = time.perf_counter(), "failed"
+        try:
+            stored = self.backend.dispatcher.dispatch(command, cause)
+            outcome = "stored" if stored else "achieved"
+        except CalipsoError as error:
+            outcome = type(error).__name__
+            raise
+        else:
+            return stored
+        finally:
+            self.metrics.command(type(command).__name__, outcome, time.perf_counter() - began)
 
 
 def context_of(request: Request) -> Context:

@@ -36,7 +36,7 @@ _ENDED_STATES = frozenset({State.STOPPED, State.REMOVED, State.FAILED, State.LOS
 _GONE_STATES = frozenset({State.REMOVED, State.FAILED, State.LOST})
 
 
-@blueprint.get("/resource/list/<username:str>/")
+@blueprint.get("/resource/list/<username:str>/", unquote=True)
 @signed_in
 async def list_active(request: Request, username: str) -> HTTPResponse:
     """The active containers of a user."""
@@ -44,7 +44,8 @@ async def list_active(request: Request, username: str) -> HTTPResponse:
     return container_lists.answer(request, await container_lists.active_rows(request, username))
 
 
-@blueprint.route("/resource/run/<username:str>/<experiment:str>/<public_name:str>/", methods=["GET", "POST"])
+@blueprint.get("/resource/run/<username:str>/<experiment:str>/<public_name:str>/", unquote=True)
+@blueprint.post("/resource/run/<username:str>/<experiment:str>/<public_name:str>/", unquote=True, name="run_by_post")
 @signed_in
 async def run(request: Request, username: str, experiment: str, public_name: str) -> HTTPResponse:
     """Request a container and answer when it is usable, or say why it is not."""
@@ -67,7 +68,8 @@ async def run(request: Request, username: str, experiment: str, public_name: str
             raise Conflict("run", "the container was stopped before it was usable")
 
 
-@blueprint.route("/resource/stop/<username:str>/<name:str>/<public_name:str>/", methods=["GET", "POST"])
+@blueprint.get("/resource/stop/<username:str>/<name:str>/<public_name:str>/", unquote=True)
+@blueprint.post("/resource/stop/<username:str>/<name:str>/<public_name:str>/", unquote=True, name="stop_by_post")
 @signed_in
 async def stop(request: Request, username: str, name: str, public_name: str) -> HTTPResponse:  # noqa: ARG001 - contract
     """Stop a container and answer when it has ended."""
@@ -76,7 +78,8 @@ async def stop(request: Request, username: str, name: str, public_name: str) -> 
     return await _end(request, StopContainer(container_id=container_id), _ENDS, _ENDED_STATES)
 
 
-@blueprint.route("/resource/rm/<username:str>/<name:str>/<public_name:str>/", methods=["GET", "POST"])
+@blueprint.get("/resource/rm/<username:str>/<name:str>/<public_name:str>/", unquote=True)
+@blueprint.post("/resource/rm/<username:str>/<name:str>/<public_name:str>/", unquote=True, name="remove_by_post")
 @signed_in
 async def remove(request: Request, username: str, name: str, public_name: str) -> HTTPResponse:  # noqa: ARG001 - contract
     """Remove a container, stopping it first if need be, and answer when nothing of it is left."""

@@ -158,7 +158,7 @@ class DockerRuntime:
         """Whether the engine has an image."""
         with self._engine.client() as client:
             try:
-                client.inspect_image(reference)
+                client.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs leave it out
             except ImageNotFound:
                 return False
         return True

@@ -1,0 +1,183 @@
+"""What operators and their monitoring ask: does it live, is it ready, how is every part, and the figures."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import CollectorRegistry
+from sanic import Blueprint, HTTPResponse, Request
+
+from calipso.api.context import Context, context_of
+from calipso.api.wire import json
+from calipso.bootstrap import GUACAMOLE, read_models
+from calipso.errors import Unavailable
+from calipso.parts import HEARTBEAT_SECONDS, Part
+from calipso.projections.container_counts import START_SECONDS, Counts, counts
+from calipso.relay import PART as RELAY
+
+blueprint = Blueprint("health")
+
+_SILENT_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
+_TARGET = "target:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartHealth:
+    """A part as health tells it: `lag` is the number of positions that it is behind, None where that says nothing."""
+
+    name: str
+    ok: bool
+    detail: str
+    position: int | None = None
+    lag: int | None = None
+
+    def body(self) -> dict[str, object]:
+        """Its JSON object."""
+        told = {"ok": self.ok, "detail": self.detail, "position": self.position, "lag": self.lag}
+        return {name: value for name, value in told.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """The health of the whole installation."""
+
+    store: PartHealth
+    relay: PartHealth
+    projections: Sequence[PartHealth]
+    targets: Sequence[PartHealth]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be served: the store answers, and the read models follow."""
+        return self.store.ok and all(part.ok for part in self.projections if part.name != GUACAMOLE)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every part works."""
+        return all(part.ok for part in (self.store, self.relay, *self.projections, *self.targets))
+
+
+@blueprint.get("/health/live")
+async def live(_: Request) -> HTTPResponse:
+    """The process serves."""
+    return json({"status": "ok"})
+
+
+@blueprint.get("/health/ready")
+async def ready(request: Request) -> HTTPResponse:
+    """Requests can be served."""
+    health = await examine(context_of(request))
+    return json({"status": "ok" if health.is_ready else "not ready"}, status=200 if health.is_ready else 503)
+
+
+@blueprint.get("/health")
+async def whole(request: Request) -> HTTPResponse:
+    """How every part is."""
+    health = await examine(context_of(request))
+    body = {
+        "status": "ok" if health.is_well else "impaired" if health.is_ready else "failing",
+        "store": health.store.body(),
+        "bus": {"ok": health.relay.ok, "detail": health.relay.detail},
+        "relay": health.relay.body(),
+        "projections": {part.name: part.body() for part in health.projections},
+        "targets": {part.name: part.body() for part in health.targets},
+    }
+    return json(body, status=200 if health.is_ready else 503)
+
+
+@blueprint.get("/metrics")
+async def metrics(request: Request) -> HTTPResponse:
+    """Figures for Prometheus."""
+    context = context_of(request)
+    families = list(_health_families(await examine(context)))
+    with contextlib.suppress(Unavailable):  # told by calipso_part_ok
+        families += _container_families(await context.query(counts))
+    derived = CollectorRegistry()
+    derived.register(_Families(families))
+    text = generate_latest(context.metrics.registry) + generate_latest(derived)
+    return HTTPResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def examine(context: Context) -> Health:
+    """Ask the store how far it is, and read what each part last told."""
+    backend = context.backend
+    try:
+        head = await asyncio.to_thread(backend.store.head)
+        parts = {part.name: part for part in await asyncio.to_thread(backend.parts.all)}
+    except Unavailable as error:
+        return _without_store(error)
+    names = [model.name for model in read_models()] + ([GUACAMOLE] if backend.guacamole_engine is not None else [])
+    targets = [target.name for target in backend.settings.effective_targets()]
+    return Health(
+        store=PartHealth(name="store", ok=True, detail="", position=head),
+        relay=_follower(RELAY, parts.get(RELAY), head),
+        projections=[_follower(name, parts.get(name), head) for name in names],
+        targets=[_part(name, parts.get(_TARGET + name)) for name in targets],
+    )
+
+
+def _without_store(error: Unavailable) -> Health:
+    store = PartHealth(name="store", ok=False, detail=str(error))
+    return Health(store=store, relay=_part(RELAY, None), projections=[], targets=[])
+
+
+def _part(name: str, part: Part | None) -> PartHealth:
+    if part is None:
+        return PartHealth(name=name, ok=False, detail="has never told of itself")
+    if datetime.now(UTC) - part.at > _SILENT_AFTER:
+        return PartHealth(name=name, ok=False, detail=f"silent since {part.at.astimezone(UTC).isoformat()}")
+    return PartHealth(name=name, ok=part.ok, detail=part.detail)
+
+
+def _follower(name: str, part: Part | None, head: int) -> PartHealth:
+    health = _part(name, part)
+    position = part.position if part else 0
+    return PartHealth(name=name, ok=health.ok, detail=health.detail, position=position, lag=max(0, head - position))
+
+
+class _Families:
+    """Metric families that were made beforehand, as a collector."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """The families."""
+        return self._families
+
+
+def _health_families(health: Health) -> Iterable[Metric]:
+    ok = GaugeMetricFamily("calipso_part_ok", "Whether a part works.", labels=["kind", "name"])
+    lag = GaugeMetricFamily("calipso_part_lag_events", "Positions that a part is behind.", labels=["name"])
+    kinds = {
+        "store": [health.store],
+        "relay": [health.relay],
+        "projection": health.projections,
+        "target": health.targets,
+    }
+    for kind, parts in kinds.items():
+        for part in parts:
+            ok.add_metric([kind, part.name], float(part.ok))
+            if part.lag is not None:
+                lag.add_metric([part.name], part.lag)
+    return ok, lag
+
+
+def _container_families(found: Counts) -> Iterable[Metric]:
+    states = GaugeMetricFamily("calipso_containers", "Containers by state.", labels=["state"])
+    for state, number in found.by_state.items():
+        states.add_metric([state], number)
+    failures = CounterMetricFamily("calipso_start_failures", "Containers that failed.", labels=["runtime", "reason"])
+    for (runtime, reason), number in found.failures.items():
+        failures.add_metric([runtime, reason], number)
+    starts = HistogramMetricFamily(
+        "calipso_start_seconds", "Seconds from a request until its container was usable.", labels=["runtime"]
+    )
+    for runtime, (numbers, seconds) in found.starts.items():
+        bounds = [*(str(bound) for bound in START_SECONDS), "+Inf"]
+        starts.add_metric([runtime], list(zip(bounds, map(float, numbers), strict=True)), seconds)
+    return states, failures, starts
