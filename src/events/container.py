@@ -145,27 +145,42 @@ class Container:
         return self.state in ACTIVE
 
 
+def transition(state: State, event: Event) -> State:
+    """The state to which an event of its life leads a container that was in `state`."""
+    match event:
+        case ContainerStarting() | ContainerAdopted():
+            return State.STARTING
+        case ContainerStarted():
+            return State.RUNNING
+        case ContainerFailed():
+            return State.FAILED
+        case ContainerStopRequested():
+            return State.STOPPING
+        case ContainerStopped():
+            return State.STOPPED
+        case ContainerRemovalRequested():
+            return State.STOPPING if state in ACTIVE else state
+        case ContainerRemoved():
+            return State.REMOVED
+        case ContainerLost():
+            return State.LOST
+        case _:
+            return state
+
+
 def evolve(state: Container | None, event: Event) -> Container | None:
     """The container after one more event; None before its request."""
     if state is None:
         return Container(request=event, state=State.REQUESTED) if isinstance(event, ContainerRequested) else None
+    changed = replace(state, state=transition(state.state, event))
     match event:
         case ContainerStarting() | ContainerAdopted():
-            return replace(state, state=State.STARTING, claimant=event.claimant, lease=event.lease)
+            return replace(changed, claimant=event.claimant, lease=event.lease)
         case ContainerStarted():
-            return replace(state, state=State.RUNNING, placement=event.placement, image_digest=event.image_digest)
+            return replace(changed, placement=event.placement, image_digest=event.image_digest)
         case ContainerFailed():
-            return replace(state, state=State.FAILED, failure=event)
-        case ContainerStopRequested():
-            return replace(state, state=State.STOPPING)
-        case ContainerStopped():
-            return replace(state, state=State.STOPPED)
+            return replace(changed, failure=event)
         case ContainerRemovalRequested():
-            pending = State.STOPPING if state.is_active else state.state
-            return replace(state, state=pending, removal_requested=True)
-        case ContainerRemoved():
-            return replace(state, state=State.REMOVED)
-        case ContainerLost():
-            return replace(state, state=State.LOST)
+            return replace(changed, removal_requested=True)
         case _:
-            return state
+            return changed

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from calipso.events.container import State
 from calipso.projections.containers import containers
 
 START_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
@@ -17,14 +18,14 @@ class Counts:
     `START_SECONDS` and for the whole, how many were usable within it, and the sum of all seconds.
     """
 
-    by_state: dict[str, int]
+    by_state: dict[State, int]
     failures: dict[tuple[str, str], int]
     starts: dict[str, tuple[list[int], float]]
 
 
 def counts(connection: Connection) -> Counts:
     """What metrics tell of containers."""
-    states = connection.execute(select(containers.c.state, func.count()).group_by(containers.c.state))
+    states = select(containers.c.state, func.count()).group_by(containers.c.state)
     failed = select(containers.c.runtime, containers.c.failure_reason, func.count())
     failed = failed.where(containers.c.failure_reason != "").group_by(containers.c.runtime, containers.c.failure_reason)
     seconds = func.extract("epoch", containers.c.started - containers.c.created)
@@ -32,7 +33,7 @@ def counts(connection: Connection) -> Counts:
     starts = select(containers.c.runtime, *within, func.count(), func.sum(seconds))
     starts = starts.where(containers.c.started.is_not(None)).group_by(containers.c.runtime)
     return Counts(
-        by_state=dict(row.tuple() for row in states),
+        by_state={State(state): number for state, number in connection.execute(states)},
         failures={(runtime, reason): number for runtime, reason, number in connection.execute(failed)},
         starts={row[0]: ([int(n) for n in row[1:-1]], float(row[-1])) for row in connection.execute(starts)},
     )

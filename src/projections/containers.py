@@ -1,9 +1,9 @@
-"""The read model of containers: one row for each that was ever asked for."""
+"""Containers: one row for each that was ever asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,28 +12,25 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    DateTime,
     Index,
     Integer,
     RowMapping,
     Select,
     Table,
-    Text,
     Uuid,
-    and_,
-    case,
+    bindparam,
     func,
     or_,
     select,
-    update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from calipso.events import container as facts
-from calipso.events.container import ACTIVE, ContainerEvent, State
-from calipso.events.envelope import EVENT_TYPES, Recorded
+from calipso.events.container import ACTIVE, ContainerEvent, State, transition
+from calipso.events.envelope import Recorded
 from calipso.events.naming import container_name
-from calipso.events.values import Protocol, Resources, Runtime
+from calipso.events.values import FailureReason, Protocol, Resources, Runtime
+from calipso.projections.columns import Moment, PlainText
+from calipso.projections.folding import Changes, Row, topics_of
 from calipso.projections.images import images
 from calipso.projections.tables import ReadModel, read_model_metadata
 from calipso.projections.users import users
@@ -44,93 +41,107 @@ containers = Table(
     _metadata,
     Column("container_id", Uuid, primary_key=True),
     Column("id", BigInteger, nullable=False, unique=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", PlainText, nullable=False, unique=True),
     Column("user_id", Uuid, nullable=False, index=True),
-    Column("target", Text, nullable=False),
-    Column("runtime", Text, nullable=False),
-    Column("protocol", Text, nullable=False),
+    Column("target", PlainText, nullable=False),
+    Column("runtime", PlainText, nullable=False),
+    Column("protocol", PlainText, nullable=False),
     Column("image_id", Uuid, nullable=False),
-    Column("image_name", Text, nullable=False),
-    Column("label", Text, nullable=False),
-    Column("info", Text, nullable=False),
+    Column("image_name", PlainText, nullable=False),
+    Column("label", PlainText, nullable=False),
+    Column("info", PlainText, nullable=False),
     Column("millicores", BigInteger, nullable=False),
     Column("memory", BigInteger, nullable=False),
     Column("disk", BigInteger, nullable=False),
     Column("key_number", Integer, nullable=False),
-    Column("deadline", DateTime(timezone=True), nullable=False),
-    Column("created", DateTime(timezone=True), nullable=False),
-    Column("state", Text, nullable=False),
-    Column("started", DateTime(timezone=True)),
-    Column("ended", DateTime(timezone=True)),
-    Column("runtime_id", Text, nullable=False, default=""),
-    Column("host", Text, nullable=False, default=""),
-    Column("port", Integer, nullable=False, default=0),
-    Column("link", Text, nullable=False, default=""),
-    Column("image_digest", Text, nullable=False, default=""),
-    Column("failure_reason", Text, nullable=False, default=""),
-    Column("removal_requested", Boolean, nullable=False, default=False),
+    Column("deadline", Moment, nullable=False),
+    Column("state", PlainText, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("started", Moment),
+    Column("ended", Moment),
+    Column("runtime_id", PlainText, nullable=False),
+    Column("host", PlainText, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("link", PlainText, nullable=False),
+    Column("image_digest", PlainText, nullable=False),
+    Column("failure_reason", PlainText, nullable=False),
+    Column("failure_detail", PlainText, nullable=False),
+    Column("removal_requested", Boolean, nullable=False),
+    Column("last_event_id", Uuid, nullable=False),
 )
-_OPEN = or_(
-    containers.c.state.in_(sorted(ACTIVE)),
-    and_(containers.c.state == State.STOPPED, containers.c.removal_requested),
-)
-# only few of all containers that ever were are open
-Index("open_on_target", containers.c.target, postgresql_where=_OPEN)
+_IN_STATE = containers.c.state
+# written into the statement as it is: the planner must see that the index below holds all rows that are asked for
+_KEPT = _IN_STATE.in_(bindparam("kept", sorted({*ACTIVE, State.STOPPED}), expanding=True, literal_execute=True))
+_ACTIVE = _IN_STATE.in_(sorted(ACTIVE))
+Index("kept_on_target", containers.c.target, postgresql_where=_KEPT)  # few of all containers that ever were
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerRow:
-    """A container; `id`, `user_wire_id` and `image_wire_id` (None when withdrawn) are numbers of the wire."""
+    """A container; `id`, `user_wire_id` and `image_wire_id` (None when the image was withdrawn) are ids of the wire.
 
-    container_id: UUID
+    `created` is when it was asked for, `started` when it became usable, `ended` when it ceased to be active.
+    """
+
     id: int
+    container_id: UUID
     name: str
     user_id: UUID
     user_wire_id: int
     target: str
     runtime: Runtime
     protocol: Protocol
-    image_wire_id: int | None
+    image_id: UUID
     image_name: str
+    image_wire_id: int | None
     label: str
     info: str
     resources: Resources
     key_number: int
     deadline: datetime
-    created: datetime
     state: State
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
     runtime_id: str
+    host: str
     port: int
     link: str
+    image_digest: str
+    failure_reason: FailureReason | None
+    failure_detail: str
+    removal_requested: bool
+    last_event_id: UUID
 
 
 class Containers(ReadModel):
-    """Every container that was ever asked for."""
+    """Keeps a row for each container that was ever asked for."""
 
-    name: ClassVar[str] = "containers"
+    name = "containers"
+    topics = topics_of(ContainerEvent)
     metadata = _metadata
-    topics = frozenset(topic for topic, t in EVENT_TYPES.items() if issubclass(t, ContainerEvent))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        """Change the rows for events, in order; a row is written once however many of its events there are."""
-        new: dict[UUID, dict[str, Any]] = {}
-        changed: dict[UUID, dict[str, Any]] = {}
+        """Change the rows of the containers that the events are about."""
+        changes = Changes(containers)
+        changes.read(connection, containers.c.container_id, {recorded.stream for recorded in events})
         for recorded in events:
-            event = recorded.event
-            if isinstance(event, facts.ContainerRequested):
-                new[event.container_id] = _requested(event, recorded)
-            elif isinstance(event, ContainerEvent):
-                row = (
-                    new[event.container_id] if event.container_id in new else changed.setdefault(event.container_id, {})
-                )
-                row.update(_changes(recorded, row.get("state", containers.c.state)))
-        if new:
-            connection.execute(insert(containers).on_conflict_do_nothing(), list(new.values()))
-        for container_id, values in changed.items():
-            connection.execute(update(containers).where(containers.c.container_id == container_id).values(values))
+            if row := _folded(changes.get(recorded.stream), recorded):
+                changes.put(row)
+        changes.write(connection)
 
 
-def _requested(event: facts.ContainerRequested, recorded: Recorded) -> dict[str, Any]:
+def _folded(row: Row | None, recorded: Recorded) -> Row | None:
+    """The row after one more event, None before the request."""
+    event = recorded.event
+    if row is None:
+        return _requested(event, recorded) if isinstance(event, facts.ContainerRequested) else None
+    state = transition(State(row["state"]), event)
+    ended = None if state in ACTIVE else row["ended"] or recorded.time
+    return row | _told(recorded) | {"state": state.value, "ended": ended, "last_event_id": recorded.id}
+
+
+def _requested(event: facts.ContainerRequested, recorded: Recorded) -> Row:
     return {
         "container_id": event.container_id,
         "id": recorded.position,
@@ -148,8 +159,8 @@ def _requested(event: facts.ContainerRequested, recorded: Recorded) -> dict[str,
         "disk": event.resources.disk,
         "key_number": event.key_number,
         "deadline": event.deadline,
-        "created": recorded.time,
         "state": State.REQUESTED.value,
+        "created": recorded.time,
         "started": None,
         "ended": None,
         "runtime_id": "",
@@ -158,131 +169,98 @@ def _requested(event: facts.ContainerRequested, recorded: Recorded) -> dict[str,
         "link": "",
         "image_digest": "",
         "failure_reason": "",
+        "failure_detail": "",
         "removal_requested": False,
+        "last_event_id": recorded.id,
     }
 
 
-def _changes(recorded: Recorded, state: str | ColumnElement[str]) -> dict[str, Any]:
-    """The columns that an event changes; the states are those of `events.container.evolve`.
-
-    Args:
-        recorded: the event.
-        state: the state before it, or the column that holds it.
-    """
+def _told(recorded: Recorded) -> Row:
+    """What an event tells beside the state to which it leads."""
     match recorded.event:
-        case facts.ContainerStarting() | facts.ContainerAdopted():
-            return {"state": State.STARTING.value}
-        case facts.ContainerStarted(placement=placement, image_digest=digest):
+        case facts.ContainerStarted(placement=placement, image_digest=image_digest):
             return {
-                "state": State.RUNNING.value,
                 "started": recorded.time,
                 "runtime_id": placement.runtime_id,
                 "host": placement.host,
                 "port": placement.port,
                 "link": placement.link,
-                "image_digest": digest,
+                "image_digest": image_digest,
             }
-        case facts.ContainerFailed(reason=reason):
-            return {"state": State.FAILED.value, "ended": recorded.time, "failure_reason": reason.value}
-        case facts.ContainerStopRequested():
-            return {"state": State.STOPPING.value}
-        case facts.ContainerStopped():
-            return {"state": State.STOPPED.value, "ended": recorded.time}
+        case facts.ContainerFailed(reason=reason, detail=detail):
+            return {"failure_reason": reason.value, "failure_detail": detail}
         case facts.ContainerRemovalRequested():
-            return {"state": _removing(state), "removal_requested": True}
-        case facts.ContainerRemoved():
-            return {"state": State.REMOVED.value}
-        case facts.ContainerLost():
-            return {"state": State.LOST.value, "ended": recorded.time}
+            return {"removal_requested": True}
         case _:
             return {}
 
 
-def _removing(state: str | ColumnElement[str]) -> str | ColumnElement[str]:
-    if isinstance(state, str):
-        return State.STOPPING.value if state in ACTIVE else state
-    return case((state.in_(sorted(ACTIVE)), State.STOPPING.value), else_=state)
-
-
-_JOINED = containers.outerjoin(users, users.c.user_id == containers.c.user_id).outerjoin(
-    images, images.c.image_id == containers.c.image_id
-)
-
-
-def _rows() -> Select[Any]:
-    wanted = select(containers, func.coalesce(users.c.id, 0).label("user_wire_id"), images.c.id.label("image_wire_id"))
-    return wanted.select_from(_JOINED).order_by(containers.c.id)
-
-
-def _row(row: RowMapping) -> ContainerRow:
-    return ContainerRow(
-        container_id=row["container_id"],
-        id=row["id"],
-        name=row["name"],
-        user_id=row["user_id"],
-        user_wire_id=row["user_wire_id"],
-        target=row["target"],
-        runtime=Runtime(row["runtime"]),
-        protocol=Protocol(row["protocol"]),
-        image_wire_id=row["image_wire_id"],
-        image_name=row["image_name"],
-        label=row["label"],
-        info=row["info"],
-        resources=Resources(millicores=row["millicores"], memory=row["memory"], disk=row["disk"]),
-        key_number=row["key_number"],
-        deadline=row["deadline"],
-        created=row["created"],
-        state=State(row["state"]),
-        runtime_id=row["runtime_id"],
-        port=row["port"],
-        link=row["link"],
-    )
-
-
-def _first(connection: Connection, condition: ColumnElement[bool]) -> ContainerRow | None:
-    row = connection.execute(_rows().where(condition)).mappings().first()
-    return _row(row) if row else None
-
-
-def by_id(connection: Connection, number: int) -> ContainerRow | None:
-    """The container of a number of the wire."""
-    return _first(connection, containers.c.id == number)
+def by_id(connection: Connection, id: int) -> ContainerRow | None:  # noqa: A002 - its name on the wire
+    """The container of an integer id."""
+    return _one(connection, containers.c.id == id)
 
 
 def by_uuid(connection: Connection, container_id: UUID) -> ContainerRow | None:
     """The container of a uuid."""
-    return _first(connection, containers.c.container_id == container_id)
+    return _one(connection, containers.c.container_id == container_id)
 
 
 def by_name(connection: Connection, name: str) -> ContainerRow | None:
     """The container of a name."""
-    return _first(connection, containers.c.name == name)
+    return _one(connection, containers.c.name == name)
 
 
-def every_of(connection: Connection, user_id: UUID | None = None) -> Sequence[ContainerRow]:
-    """All containers ever, of one user when named, oldest first."""
-    wanted = _rows() if user_id is None else _rows().where(containers.c.user_id == user_id)
-    return [_row(row) for row in connection.execute(wanted).mappings()]
+def active_of(connection: Connection, user_id: UUID | None) -> Sequence[ContainerRow]:
+    """The active containers of a user, or of everybody, the oldest first."""
+    return _all(connection, _owned(user_id).where(_KEPT, _ACTIVE))
 
 
-def active_of(connection: Connection, user_id: UUID | None = None) -> Sequence[ContainerRow]:
-    """The active containers, of one user when named, oldest first."""
-    wanted = _rows().where(containers.c.state.in_(sorted(ACTIVE)))
-    wanted = wanted if user_id is None else wanted.where(containers.c.user_id == user_id)
-    return [_row(row) for row in connection.execute(wanted).mappings()]
+def every_of(connection: Connection, user_id: UUID | None) -> Sequence[ContainerRow]:
+    """All containers of a user, or of everybody, that ever were, the oldest first."""
+    return _all(connection, _owned(user_id))
 
 
 def open_on(connection: Connection, target: str) -> Sequence[UUID]:
-    """The containers of a target that are active, or stopped and to be removed."""
-    return (
-        connection.execute(select(containers.c.container_id).where(containers.c.target == target, _OPEN))
-        .scalars()
-        .all()
-    )
+    """The containers of a target that are active, or stopped and waiting for their removal, the oldest first."""
+    is_open = or_(_ACTIVE, containers.c.removal_requested)
+    query = select(containers.c.container_id).where(containers.c.target == target, _KEPT, is_open)
+    return connection.execute(query.order_by(containers.c.id)).scalars().all()
 
 
 def held_on(connection: Connection, target: str) -> int:
-    """How many containers take room on a target."""
-    room = containers.c.state.in_([State.STARTING, State.RUNNING, State.STOPPING, State.STOPPED])
-    wanted = select(func.count()).select_from(containers).where(containers.c.target == target, room)
-    return connection.execute(wanted).scalar_one()
+    """The number of containers that take room on a target: begun, and not removed."""
+    query = select(func.count()).where(containers.c.target == target, _KEPT, _IN_STATE != State.REQUESTED)
+    return connection.execute(query).scalar_one()
+
+
+def _rows() -> Select[Any]:
+    return (
+        select(containers, func.coalesce(users.c.id, 0).label("user_wire_id"), images.c.id.label("image_wire_id"))
+        .outerjoin(users, users.c.user_id == containers.c.user_id)
+        .outerjoin(images, images.c.image_id == containers.c.image_id)
+        .order_by(containers.c.id)
+    )
+
+
+def _owned(user_id: UUID | None) -> Select[Any]:
+    return _rows() if user_id is None else _rows().where(containers.c.user_id == user_id)
+
+
+def _one(connection: Connection, condition: ColumnElement[bool]) -> ContainerRow | None:
+    return next(iter(_all(connection, _rows().where(condition))), None)
+
+
+def _all(connection: Connection, query: Select[Any]) -> Sequence[ContainerRow]:
+    return [_row(found) for found in connection.execute(query).mappings()]
+
+
+def _row(found: RowMapping) -> ContainerRow:
+    columns = dict(found)
+    return ContainerRow(
+        runtime=Runtime(columns.pop("runtime")),
+        protocol=Protocol(columns.pop("protocol")),
+        state=State(columns.pop("state")),
+        failure_reason=FailureReason(reason) if (reason := columns.pop("failure_reason")) else None,
+        resources=Resources(**{name: columns.pop(name) for name in ("millicores", "memory", "disk")}),
+        **columns,
+    )

@@ -1,37 +1,37 @@
-"""The read model of experiments: sessions, members, and what members marked."""
+"""Experiments as their members see them: with sessions, and with each member's own mark."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
-    DateTime,
-    Integer,
+    RowMapping,
+    Select,
     Table,
-    Text,
-    UniqueConstraint,
     Uuid,
     and_,
-    delete,
+    any_,
     func,
-    or_,
+    literal,
     select,
-    update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from calipso.data_set_path import format_data_set_path
 from calipso.events import experiment as facts
-from calipso.events import user as user_facts
 from calipso.events.envelope import Event, Recorded
-from calipso.events.experiment import ExperimentDetails, SessionDetails
-from calipso.projections.paging import Page, like
+from calipso.events.experiment import ExperimentDetails, ExperimentEvent, SessionDetails
+from calipso.events.user import ExperimentMarkedFavorite, ExperimentUnmarkedFavorite
+from calipso.projections import paging
+from calipso.projections.columns import Moment, PlainText
+from calipso.projections.folding import Changes, Row, topics_of
+from calipso.projections.paging import Page
 from calipso.projections.tables import ReadModel, read_model_metadata
 
 _metadata = read_model_metadata("experiments")
@@ -39,31 +39,31 @@ experiments = Table(
     "experiments",
     _metadata,
     Column("experiment_id", Uuid, primary_key=True),
-    Column("proposal_id", Text, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("beam_line", Text, nullable=False),
-    Column("uid", Integer),
-    Column("gid", Integer),
+    Column("proposal_id", PlainText, nullable=False),
+    Column("title", PlainText, nullable=False),
+    Column("description", PlainText, nullable=False),
+    Column("beam_line", PlainText, nullable=False),
+    Column("uid", BigInteger),
+    Column("gid", BigInteger),
+    Column("search_key", PlainText, nullable=False),  # all texts, casefolded
 )
 sessions = Table(
     "sessions",
     _metadata,
     Column("experiment_id", Uuid, primary_key=True),
-    Column("session_number", Text, primary_key=True),
-    Column("start", DateTime(timezone=True)),
-    Column("end", DateTime(timezone=True)),
-    Column("subject", Text, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("data_set_path", Text, nullable=False),
+    Column("session_number", PlainText, primary_key=True),
+    Column("start", Moment),
+    Column("end", Moment),
+    Column("subject", PlainText, nullable=False),
+    Column("body", PlainText, nullable=False),
+    Column("data_set_path", PlainText, nullable=False),
 )
 members = Table(
     "members",
     _metadata,
-    Column("link_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("experiment_id", Uuid, nullable=False),
-    Column("user_id", Uuid, nullable=False, index=True),
-    UniqueConstraint("experiment_id", "user_id"),
+    Column("user_id", Uuid, primary_key=True),
+    Column("experiment_id", Uuid, primary_key=True, index=True),
+    Column("link_id", BigInteger, nullable=False, unique=True),
 )
 favorites = Table(
     "favorites",
@@ -72,10 +72,19 @@ favorites = Table(
     Column("experiment_id", Uuid, primary_key=True),
 )
 
+_FAVORITE = favorites.c.experiment_id.is_not(None)
+_ORDERINGS: dict[str, Any] = {
+    "subject": func.lower(experiments.c.title),
+    "body": func.lower(experiments.c.description),
+    "proposal_id": func.lower(experiments.c.proposal_id),
+    "beam_line": func.lower(experiments.c.beam_line),
+    "calipsouserexperiment__favorite": _FAVORITE,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SessionRow:
-    """A session as the list shows it."""
+    """A session; `data_set_path` is the text that names its volumes."""
 
     session_number: str
     start: datetime | None
@@ -87,9 +96,10 @@ class SessionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentRow:
-    """An experiment of one member; `link_id` is the number of the membership on the wire."""
+    """An experiment as one of its members sees it; `link_id` names that membership on the wire."""
 
     link_id: int
+    experiment_id: UUID
     proposal_id: str
     title: str
     description: str
@@ -97,12 +107,12 @@ class ExperimentRow:
     uid: int | None
     gid: int | None
     favorite: bool
-    sessions: Sequence[SessionRow]
+    sessions: tuple[SessionRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """A membership, and whether its member marked the experiment."""
+    """A membership: whose, of what, and whether the member marked the experiment."""
 
     user_id: UUID
     experiment_id: UUID
@@ -110,97 +120,96 @@ class Link:
 
 
 class Experiments(ReadModel):
-    """Experiments with their sessions, members and marks."""
+    """Keeps a row for each experiment, each session, each membership and each mark."""
 
-    name: ClassVar[str] = "experiments"
+    name = "experiments"
+    topics = topics_of(ExperimentEvent, ExperimentMarkedFavorite, ExperimentUnmarkedFavorite)
     metadata = _metadata
-    topics = frozenset(
-        t.topic()
-        for t in (
-            facts.ExperimentAdded,
-            facts.ExperimentChanged,
-            facts.ExperimentRemoved,
-            facts.SessionAdded,
-            facts.SessionChanged,
-            facts.MemberAdded,
-            facts.MemberRemoved,
-            user_facts.ExperimentMarkedFavorite,
-            user_facts.ExperimentUnmarkedFavorite,
-        )
-    )
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        """Change the rows for events, in order."""
+        """Change the rows of the experiments that the events are about."""
+        batch = _Batch()
+        batch.experiments.read(connection, experiments.c.experiment_id, {recorded.stream for recorded in events})
         for recorded in events:
-            _apply(connection, recorded.event, recorded.position)
+            batch.apply(recorded)
+        batch.write(connection)
 
 
-def _apply(connection: Connection, event: Event, position: int) -> None:
-    match event:
-        case facts.ExperimentAdded():
-            values = {"proposal_id": event.proposal_id, **_details(event.details)}
-            statement = insert(experiments).values(experiment_id=event.experiment_id, **values)
-            connection.execute(statement.on_conflict_do_update(index_elements=["experiment_id"], set_=values))
-        case facts.ExperimentChanged():
-            changed = update(experiments).where(experiments.c.experiment_id == event.experiment_id)
-            connection.execute(changed.values(_details(event.details)))
-        case facts.ExperimentRemoved():
-            for table in (sessions, members, experiments):
-                connection.execute(delete(table).where(table.c.experiment_id == event.experiment_id))
-        case facts.SessionAdded() | facts.SessionChanged():
-            _put_session(connection, event.experiment_id, event.session)
-        case facts.MemberAdded():
-            statement = insert(members).values(
-                link_id=position, experiment_id=event.experiment_id, user_id=event.user_id
-            )
-            connection.execute(statement.on_conflict_do_nothing())
-        case facts.MemberRemoved():
-            _delete(connection, members, event.user_id, event.experiment_id)
-        case user_facts.ExperimentMarkedFavorite():
-            statement = insert(favorites).values(user_id=event.user_id, experiment_id=event.experiment_id)
-            connection.execute(statement.on_conflict_do_nothing())
-        case user_facts.ExperimentUnmarkedFavorite():
-            _delete(connection, favorites, event.user_id, event.experiment_id)
+class _Batch:
+    """The changes that a batch of events makes to all tables."""
+
+    def __init__(self) -> None:
+        self.experiments = Changes(experiments)
+        self._sessions = Changes(sessions)
+        self._members = Changes(members)
+        self._favorites = Changes(favorites)
+
+    def write(self, connection: Connection) -> None:
+        for changes in (self.experiments, self._sessions, self._members, self._favorites):
+            changes.write(connection)
+
+    def apply(self, recorded: Recorded) -> None:
+        match recorded.event:
+            case ExperimentMarkedFavorite(user_id=user_id, experiment_id=experiment_id):
+                self._favorites.put({"user_id": user_id, "experiment_id": experiment_id})
+            case ExperimentUnmarkedFavorite(user_id=user_id, experiment_id=experiment_id):
+                self._favorites.drop(user_id, experiment_id)
+            case facts.ExperimentAdded() as event:
+                self._empty(event.experiment_id)
+                self.experiments.put(_experiment(event))
+            case ExperimentEvent() as event if row := self.experiments.get(event.experiment_id):
+                self._change(row, event, recorded.position)
+            case _:
+                pass
+
+    def _empty(self, experiment_id: UUID) -> None:
+        self._sessions.clear(sessions.c.experiment_id, experiment_id)
+        self._members.clear(members.c.experiment_id, experiment_id)
+
+    def _change(self, row: Row, event: Event, position: int) -> None:
+        match event:
+            case facts.ExperimentChanged(details=details):
+                self.experiments.put(row | _details(row["proposal_id"], details))
+            case facts.ExperimentRemoved(experiment_id=experiment_id):
+                self._empty(experiment_id)
+                self.experiments.drop(experiment_id)
+            case facts.SessionAdded() | facts.SessionChanged():
+                self._sessions.put({"experiment_id": event.experiment_id} | _session(event.session))
+            case facts.MemberAdded(user_id=user_id, experiment_id=experiment_id):
+                self._members.put({"user_id": user_id, "experiment_id": experiment_id, "link_id": position})
+            case facts.MemberRemoved(user_id=user_id, experiment_id=experiment_id):
+                self._members.drop(user_id, experiment_id)
+            case _:
+                pass
 
 
-def _delete(connection: Connection, table: Table, user_id: UUID, experiment_id: UUID) -> None:
-    connection.execute(delete(table).where(table.c.user_id == user_id, table.c.experiment_id == experiment_id))
+def _experiment(event: facts.ExperimentAdded) -> Row:
+    key = {"experiment_id": event.experiment_id, "proposal_id": event.proposal_id}
+    return key | _details(event.proposal_id, event.details)
 
 
-def _put_session(connection: Connection, experiment_id: UUID, session: SessionDetails) -> None:
-    values = {
-        "start": session.start,
-        "end": session.end,
-        "subject": session.subject,
-        "body": session.body,
-        "data_set_path": format_data_set_path(session.volumes),
-    }
-    statement = insert(sessions).values(experiment_id=experiment_id, session_number=session.session_number, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["experiment_id", "session_number"], set_=values))
-
-
-def _details(details: ExperimentDetails) -> dict[str, object]:
+def _details(proposal_id: str, details: ExperimentDetails) -> Row:
+    # no word of a search holds a line break, so none is found across two texts
+    texts = (proposal_id, details.title, details.description, details.beam_line)
     return {
         "title": details.title,
         "description": details.description,
         "beam_line": details.beam_line,
         "uid": details.uid,
         "gid": details.gid,
+        "search_key": "\n".join(texts).casefold(),
     }
 
 
-_IS_FAVORITE: ColumnElement[bool] = favorites.c.user_id.is_not(None)
-_TEXTS = {
-    "subject": experiments.c.title,
-    "body": experiments.c.description,
-    "proposal_id": experiments.c.proposal_id,
-    "beam_line": experiments.c.beam_line,
-}
-_ORDERINGS: Mapping[str, ColumnElement[Any]] = {**_TEXTS, "calipsouserexperiment__favorite": _IS_FAVORITE}
-_JOINED = members.join(experiments, members.c.experiment_id == experiments.c.experiment_id).outerjoin(
-    favorites,
-    and_(favorites.c.experiment_id == members.c.experiment_id, favorites.c.user_id == members.c.user_id),
-)
+def _session(session: SessionDetails) -> Row:
+    return {
+        "session_number": session.session_number,
+        "start": session.start,
+        "end": session.end,
+        "subject": session.subject,
+        "body": session.body,
+        "data_set_path": format_data_set_path(session.volumes),
+    }
 
 
 def page(
@@ -213,46 +222,59 @@ def page(
     search: str = "",
     favorite: bool | None = None,
 ) -> Page[ExperimentRow]:
-    """A page of the experiments of which a user is a member.
+    """One page of the experiments of which a user is a member.
 
     Args:
         connection: of the read models' database.
         user_id: the member.
-        page: the number of the page, from 1.
-        page_size: rows on a page.
-        ordering: subject, body, proposal_id, beam_line or calipsouserexperiment__favorite, with `-` before it for
-            descending; anything else is proposal_id.
-        search: a part of subject, body, proposal_id or beam_line.
-        favorite: only those that the user marked, or only the others.
+        page: counted from 1.
+        page_size: rows on each page.
+        ordering: `subject`, `body`, `proposal_id`, `beam_line` or `calipsouserexperiment__favorite`, with `-` before
+            it for descending; anything else is `proposal_id`.
+        search: words that must stand in these texts, in whatever case.
+        favorite: only what the user marked, or only what the user did not mark.
     """
-    columns = (members.c.link_id, *experiments.c, _IS_FAVORITE.label("favorite"))
-    wanted = select(*columns).select_from(_JOINED).where(members.c.user_id == user_id)
-    if search:
-        wanted = wanted.where(or_(*(column.ilike(like(search)) for column in _TEXTS.values())))
+    wanted = [members.c.user_id == user_id, paging.searched(search, experiments.c.search_key)]
     if favorite is not None:
-        wanted = wanted.where(_IS_FAVORITE if favorite else ~_IS_FAVORITE)
-    column = _ORDERINGS.get(ordering.removeprefix("-"), experiments.c.proposal_id)
-    order = column.desc() if ordering.startswith("-") else column.asc()
-    count = connection.execute(select(func.count()).select_from(wanted.subquery())).scalar_one()
-    ordered = wanted.order_by(order, members.c.link_id).limit(page_size).offset((page - 1) * page_size)
-    rows = [dict(row) for row in connection.execute(ordered).mappings()]
-    found = _sessions_of(connection, [row["experiment_id"] for row in rows])
-    return Page(
-        count=count, rows=[ExperimentRow(sessions=found.get(row.pop("experiment_id"), []), **row) for row in rows]
-    )
+        wanted.append(_FAVORITE if favorite else ~_FAVORITE)
+    order = paging.ordered(ordering, _ORDERINGS, default="proposal_id")
+    query = _memberships().where(*wanted).order_by(*order, _ORDERINGS["proposal_id"], members.c.link_id)
+    found = paging.read_page(connection, query, page=page, page_size=page_size)
+    dated = _sessions_of(connection, [row["experiment_id"] for row in found.rows])
+    return Page(count=found.count, rows=[_row(row, dated) for row in found.rows])
 
 
 def link(connection: Connection, link_id: int) -> Link | None:
-    """The membership of a number."""
-    wanted = select(members.c.user_id, members.c.experiment_id, _IS_FAVORITE.label("favorite"))
-    row = connection.execute(wanted.select_from(_JOINED).where(members.c.link_id == link_id)).mappings().first()
-    return Link(**row) if row else None
+    """The membership of an integer id, None when there is none (any more)."""
+    found = connection.execute(_memberships().where(members.c.link_id == link_id)).mappings().first()
+    if found is None:
+        return None
+    return Link(user_id=found["user_id"], experiment_id=found["experiment_id"], favorite=found["favorite"])
 
 
-def _sessions_of(connection: Connection, ids: Sequence[UUID]) -> Mapping[UUID, list[SessionRow]]:
-    wanted = select(sessions).where(sessions.c.experiment_id.in_(ids))
-    found: dict[UUID, list[SessionRow]] = {}
-    for row in connection.execute(wanted.order_by(sessions.c.session_number)).mappings():
-        values = dict(row)
-        found.setdefault(values.pop("experiment_id"), []).append(SessionRow(**values))
-    return found
+def _memberships() -> Select[Any]:
+    marks = and_(favorites.c.user_id == members.c.user_id, favorites.c.experiment_id == members.c.experiment_id)
+    return (
+        select(members.c.link_id, members.c.user_id, experiments, _FAVORITE.label("favorite"))
+        .join(experiments, experiments.c.experiment_id == members.c.experiment_id)
+        .outerjoin(favorites, marks)
+    )
+
+
+def _sessions_of(connection: Connection, experiment_ids: Collection[UUID]) -> Mapping[UUID, Sequence[SessionRow]]:
+    number = sessions.c.session_number
+    query = (
+        select(sessions)
+        .where(sessions.c.experiment_id == any_(literal(list(experiment_ids), ARRAY(Uuid))))
+        .order_by(func.length(number), number)  # so that 2 comes before 10
+    )
+    dated: dict[UUID, list[SessionRow]] = defaultdict(list)
+    for found in connection.execute(query).mappings():
+        columns = {name: value for name, value in found.items() if name != "experiment_id"}
+        dated[found["experiment_id"]].append(SessionRow(**columns))
+    return dated
+
+
+def _row(found: RowMapping, dated: Mapping[UUID, Sequence[SessionRow]]) -> ExperimentRow:
+    columns = {name: value for name, value in found.items() if name not in {"user_id", "search_key"}}
+    return ExperimentRow(**columns, sessions=tuple(dated.get(found["experiment_id"], ())))

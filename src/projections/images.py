@@ -1,16 +1,17 @@
-"""The read model of the catalogue."""
+"""The catalogue as it is shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Column, Connection, RowMapping, Table, Text, Uuid, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Column, Connection, RowMapping, Table, Uuid, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from calipso.events import image as facts
 from calipso.events.envelope import Recorded
+from calipso.events.image import ImageAdded, ImageChanged, ImageEvent, ImageWithdrawn
 from calipso.events.values import ImageSpec, Protocol, Resources, Runtime
+from calipso.projections.columns import PlainText
+from calipso.projections.folding import Changes, Row, topics_of
 from calipso.projections.tables import ReadModel, read_model_metadata
 
 _metadata = read_model_metadata("images")
@@ -18,56 +19,56 @@ images = Table(
     "images",
     _metadata,
     Column("image_id", Uuid, primary_key=True),
-    Column("id", BigInteger, nullable=False, unique=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("reference", Text, nullable=False),
-    Column("runtime", Text, nullable=False),
-    Column("protocol", Text, nullable=False),
+    Column("id", BigInteger, nullable=False),
+    Column("name", PlainText, nullable=False, index=True),
+    Column("reference", PlainText, nullable=False),
+    Column("runtime", PlainText, nullable=False),
+    Column("protocol", PlainText, nullable=False),
     Column("millicores", BigInteger, nullable=False),
     Column("memory", BigInteger, nullable=False),
     Column("disk", BigInteger, nullable=False),
-    Column("port_hook", Text, nullable=False),
-    Column("logs_er", Text, nullable=False),
-    Column("targets", ARRAY(Text), nullable=False),
+    Column("port_hook", PlainText, nullable=False),
+    Column("logs_er", PlainText, nullable=False),
+    Column("targets", ARRAY(PlainText), nullable=False),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRow:
-    """A catalogue entry; `id` is its number on the wire."""
+    """An entry of the catalogue; `id` is its integer id on the wire, another one when it was added again."""
 
-    image_id: UUID
     id: int
+    image_id: UUID
     name: str
     spec: ImageSpec
 
 
 class Images(ReadModel):
-    """What may be launched."""
+    """Keeps a row for each entry that may be launched."""
 
-    name: ClassVar[str] = "images"
+    name = "images"
+    topics = topics_of(ImageEvent)
     metadata = _metadata
-    topics = frozenset(t.topic() for t in (facts.ImageAdded, facts.ImageChanged, facts.ImageWithdrawn))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        """Change the rows for events, in order."""
+        """Change the rows of the entries that the events are about."""
+        changes = Changes(images)
+        changes.read(connection, images.c.image_id, {recorded.stream for recorded in events})
         for recorded in events:
-            _apply(connection, recorded)
+            match recorded.event:
+                case ImageAdded() as event:
+                    added = {"image_id": event.image_id, "id": recorded.position, "name": event.name}
+                    changes.put(added | _columns(event.spec))
+                case ImageChanged() as event if row := changes.get(event.image_id):
+                    changes.put(row | _columns(event.spec))
+                case ImageWithdrawn() as event:
+                    changes.drop(event.image_id)
+                case _:
+                    pass
+        changes.write(connection)
 
 
-def _apply(connection: Connection, recorded: Recorded) -> None:
-    match recorded.event:
-        case facts.ImageAdded(image_id=image_id, name=name, spec=spec):
-            values = {"id": recorded.position, "name": name, **_columns(spec)}
-            statement = insert(images).values(image_id=image_id, **values)
-            connection.execute(statement.on_conflict_do_update(index_elements=["image_id"], set_=values))
-        case facts.ImageChanged(image_id=image_id, spec=spec):
-            connection.execute(update(images).where(images.c.image_id == image_id).values(_columns(spec)))
-        case facts.ImageWithdrawn(image_id=image_id):
-            connection.execute(delete(images).where(images.c.image_id == image_id))
-
-
-def _columns(spec: ImageSpec) -> dict[str, object]:
+def _columns(spec: ImageSpec) -> Row:
     return {
         "reference": spec.reference,
         "runtime": spec.runtime.value,
@@ -82,24 +83,27 @@ def _columns(spec: ImageSpec) -> dict[str, object]:
 
 
 def every(connection: Connection) -> Sequence[ImageRow]:
-    """The whole catalogue, oldest first."""
-    return [_row(row) for row in connection.execute(select(images).order_by(images.c.id)).mappings()]
+    """All entries, the oldest first."""
+    return [_row(found) for found in connection.execute(select(images).order_by(images.c.id)).mappings()]
 
 
 def by_name(connection: Connection, name: str) -> ImageRow | None:
     """The entry of a name."""
-    row = connection.execute(select(images).where(images.c.name == name)).mappings().first()
-    return _row(row) if row else None
+    found = connection.execute(select(images).where(images.c.name == name)).mappings().first()
+    return None if found is None else _row(found)
 
 
-def _row(row: RowMapping) -> ImageRow:
-    spec = ImageSpec(
-        reference=row["reference"],
-        runtime=Runtime(row["runtime"]),
-        protocol=Protocol(row["protocol"]),
-        resources=Resources(millicores=row["millicores"], memory=row["memory"], disk=row["disk"]),
-        port_hook=row["port_hook"],
-        logs_er=row["logs_er"],
-        targets=tuple(row["targets"]),
+def _row(found: RowMapping) -> ImageRow:
+    return ImageRow(id=found["id"], image_id=found["image_id"], name=found["name"], spec=_spec(found))
+
+
+def _spec(found: RowMapping) -> ImageSpec:
+    return ImageSpec(
+        reference=found["reference"],
+        runtime=Runtime(found["runtime"]),
+        protocol=Protocol(found["protocol"]),
+        resources=Resources(millicores=found["millicores"], memory=found["memory"], disk=found["disk"]),
+        port_hook=found["port_hook"],
+        logs_er=found["logs_er"],
+        targets=tuple(found["targets"]),
     )
-    return ImageRow(image_id=row["image_id"], id=row["id"], name=row["name"], spec=spec)

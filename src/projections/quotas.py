@@ -1,15 +1,15 @@
-"""The read model of quotas: limits of users, and what their active containers hold."""
+"""The limits of users, and what their active containers hold of them."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, Table, Text, Uuid, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Column, Connection, Table, Uuid, func, select
 
-from calipso.events import quota as facts
-from calipso.events.envelope import Event, Recorded
+from calipso.events.envelope import Recorded
+from calipso.events.quota import QuotaAssigned, QuotaEvent, QuotaReleased, QuotaReserved
 from calipso.events.values import Limits, Resources
+from calipso.projections.columns import PlainText
+from calipso.projections.folding import Changes, Row, topics_of
 from calipso.projections.tables import ReadModel, read_model_metadata
 
 _metadata = read_model_metadata("quotas")
@@ -17,7 +17,7 @@ limits = Table(
     "limits",
     _metadata,
     Column("user_id", Uuid, primary_key=True),
-    Column("containers", Integer, nullable=False),
+    Column("containers", BigInteger, nullable=False),
     Column("millicores", BigInteger, nullable=False),
     Column("memory", BigInteger, nullable=False),
     Column("disk", BigInteger, nullable=False),
@@ -27,7 +27,7 @@ reservations = Table(
     _metadata,
     Column("container_id", Uuid, primary_key=True),
     Column("user_id", Uuid, nullable=False, index=True),
-    Column("label", Text, nullable=False),
+    Column("label", PlainText, nullable=False),
     Column("millicores", BigInteger, nullable=False),
     Column("memory", BigInteger, nullable=False),
     Column("disk", BigInteger, nullable=False),
@@ -35,49 +35,48 @@ reservations = Table(
 
 
 class Quotas(ReadModel):
-    """Limits and reservations."""
+    """Keeps a row for the limits of each user who has own ones, and a row for each reservation."""
 
-    name: ClassVar[str] = "quotas"
+    name = "quotas"
+    topics = topics_of(QuotaEvent)
     metadata = _metadata
-    topics = frozenset(t.topic() for t in (facts.QuotaAssigned, facts.QuotaReserved, facts.QuotaReleased))
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        """Change the rows for events, in order."""
+        """Change limits and reservations."""
+        assigned, reserved = Changes(limits), Changes(reservations)
         for recorded in events:
-            _apply(connection, recorded.event)
+            match recorded.event:
+                case QuotaAssigned() as event:
+                    key = {"user_id": event.user_id, "containers": event.limits.containers}
+                    assigned.put(key | _columns(event.limits.resources))
+                case QuotaReserved() as event:
+                    key = {"container_id": event.container_id, "user_id": event.user_id, "label": event.label}
+                    reserved.put(key | _columns(event.resources))
+                case QuotaReleased(container_id=container_id):
+                    reserved.drop(container_id)
+                case _:
+                    pass
+        assigned.write(connection)
+        reserved.write(connection)
 
 
-def _apply(connection: Connection, event: Event) -> None:
-    match event:
-        case facts.QuotaAssigned():
-            values = {"containers": event.limits.containers, **_columns(event.limits.resources)}
-            statement = insert(limits).values(user_id=event.user_id, **values)
-            connection.execute(statement.on_conflict_do_update(index_elements=["user_id"], set_=values))
-        case facts.QuotaReserved():
-            statement = insert(reservations).values(
-                container_id=event.container_id, user_id=event.user_id, label=event.label, **_columns(event.resources)
-            )
-            connection.execute(statement.on_conflict_do_nothing())
-        case facts.QuotaReleased():
-            connection.execute(delete(reservations).where(reservations.c.container_id == event.container_id))
-
-
-def _columns(resources: Resources) -> dict[str, int]:
+def _columns(resources: Resources) -> Row:
     return {"millicores": resources.millicores, "memory": resources.memory, "disk": resources.disk}
 
 
 def limits_of(connection: Connection, user_id: UUID) -> Limits | None:
-    """The user's own limits, None when the facility's defaults hold."""
-    row = connection.execute(select(limits).where(limits.c.user_id == user_id)).first()
-    if row is None:
+    """The limits of a user's own, None when the facility's defaults hold."""
+    found = connection.execute(select(limits).where(limits.c.user_id == user_id)).first()
+    if found is None:
         return None
-    resources = Resources(millicores=row.millicores, memory=row.memory, disk=row.disk)
-    return Limits(containers=row.containers, resources=resources)
+    most = Resources(millicores=found.millicores, memory=found.memory, disk=found.disk)
+    return Limits(containers=found.containers, resources=most)
 
 
 def used_by(connection: Connection, user_id: UUID) -> tuple[int, Resources]:
-    """How many active containers a user has, and what they hold together."""
-    sums = [func.coalesce(func.sum(reservations.c[name]), 0) for name in ("millicores", "memory", "disk")]
-    wanted = select(func.count(), *sums).where(reservations.c.user_id == user_id)
-    count, millicores, memory, disk = connection.execute(wanted).one()
-    return count, Resources(millicores=int(millicores), memory=int(memory), disk=int(disk))
+    """The number of a user's active containers, and what they hold together."""
+    held = reservations.c
+    sums = (func.coalesce(func.sum(column), 0) for column in (held.millicores, held.memory, held.disk))
+    found = connection.execute(select(func.count(), *sums).where(held.user_id == user_id)).one()
+    count, millicores, memory, disk = (int(number) for number in found)
+    return count, Resources(millicores=millicores, memory=memory, disk=disk)

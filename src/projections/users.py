@@ -1,34 +1,19 @@
-"""The read model of accounts."""
+"""Accounts as administrators list them and as sign-ins look them up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    DateTime,
-    Integer,
-    String,
-    Table,
-    Text,
-    Uuid,
-    cast,
-    func,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Boolean, Column, Connection, RowMapping, Table, Uuid, cast, select
 
-from calipso.events import user as facts
-from calipso.events.envelope import Recorded
-from calipso.events.user import Role, UserEvent
-from calipso.projections.paging import Page, like
+from calipso.events.envelope import Recorded, erased_values
+from calipso.events.user import Role, RoleGranted, RoleRevoked, UserErased, UserEvent, UserLoggedIn, UserRegistered
+from calipso.projections import paging
+from calipso.projections.columns import Moment, PlainText
+from calipso.projections.folding import Changes, Row, topics_of
+from calipso.projections.paging import Page
 from calipso.projections.tables import ReadModel, read_model_metadata
 
 _metadata = read_model_metadata("users")
@@ -36,26 +21,28 @@ users = Table(
     "users",
     _metadata,
     Column("user_id", Uuid, primary_key=True),
-    Column("id", BigInteger, nullable=False, unique=True),
-    Column("name", Text, nullable=False),
-    Column("name_key", Text, nullable=False, unique=True),
-    Column("uid", Integer),
-    Column("gid", Integer),
-    Column("is_administrator", Boolean, nullable=False, default=False),
-    Column("is_auditor", Boolean, nullable=False, default=False),
-    Column("last_login", DateTime(timezone=True)),
-    Column("erased", Boolean, nullable=False, default=False),
+    Column("id", BigInteger, nullable=False),
+    Column("name", PlainText, nullable=False),
+    Column("name_key", PlainText, unique=True),  # casefolded; empty once the account is erased
+    Column("uid", BigInteger),
+    Column("gid", BigInteger),
+    Column("is_administrator", Boolean, nullable=False),
+    Column("is_auditor", Boolean, nullable=False),
+    Column("last_login", Moment),
+    Column("erased", Boolean, nullable=False),
 )
-_ROLES = {Role.ADMINISTRATOR: "is_administrator", Role.AUDITOR: "is_auditor"}
-_ORDERINGS = {"id": users.c.id, "user__username": users.c.name}
+
+_ROLE_COLUMNS = {Role.ADMINISTRATOR: "is_administrator", Role.AUDITOR: "is_auditor"}
+_ERASED: Row = {**erased_values(UserRegistered.topic()), "name_key": None}
+_ORDERINGS: dict[str, Any] = {"id": users.c.id, "user__username": users.c.name_key}
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserRow:
-    """An account; `id` is its number on the wire."""
+    """An account; `id` is its integer id on the wire, `name` a placeholder once it is erased."""
 
-    user_id: UUID
     id: int
+    user_id: UUID
     name: str
     uid: int | None
     gid: int | None
@@ -66,85 +53,88 @@ class UserRow:
 
 
 class Users(ReadModel):
-    """Accounts with their roles and last sign-in."""
+    """Keeps a row for each account."""
 
-    name: ClassVar[str] = "users"
+    name = "users"
+    topics = topics_of(UserRegistered, RoleGranted, RoleRevoked, UserLoggedIn, UserErased)
     metadata = _metadata
-    topics = frozenset(
-        t.topic()
-        for t in (facts.UserRegistered, facts.RoleGranted, facts.RoleRevoked, facts.UserLoggedIn, facts.UserErased)
-    )
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        """Change the rows for events, in order."""
+        """Change the rows of the accounts that the events are about."""
+        changes = Changes(users)
+        changes.read(connection, users.c.user_id, {recorded.stream for recorded in events})
         for recorded in events:
-            _apply(connection, recorded)
+            if isinstance(recorded.event, UserRegistered):
+                changes.put(_registered(recorded, recorded.event))
+            elif isinstance(recorded.event, UserEvent) and (row := changes.get(recorded.event.user_id)):
+                changes.put(row | _changes(recorded))
+        changes.write(connection)
 
 
-def _apply(connection: Connection, recorded: Recorded) -> None:
-    event = recorded.event
-    if isinstance(event, facts.UserRegistered):
-        values = {
-            "user_id": event.user_id,
-            "id": recorded.position,
-            "name": event.name,
-            # erased accounts share a name, which must not collide
-            "name_key": event.name.casefold() if event.name != "(erased)" else str(event.user_id),
-            "uid": event.uid,
-            "gid": event.gid,
-        }
-        connection.execute(insert(users).values(values).on_conflict_do_nothing())
-    elif isinstance(event, UserEvent) and (changes := _changes(recorded)):
-        connection.execute(update(users).where(users.c.user_id == event.user_id).values(changes))
+def _registered(recorded: Recorded, event: UserRegistered) -> Row:
+    # after an erasure a replay reads the placeholder, which is nobody's name
+    is_erased = event.name == _ERASED["name"]
+    return {
+        "user_id": event.user_id,
+        "id": recorded.position,
+        "name": event.name,
+        "name_key": None if is_erased else event.name.casefold(),
+        "uid": event.uid,
+        "gid": event.gid,
+        "is_administrator": False,
+        "is_auditor": False,
+        "last_login": None,
+        "erased": False,
+    }
 
 
-def _changes(recorded: Recorded) -> dict[str, object]:
+def _changes(recorded: Recorded) -> Row:
     match recorded.event:
-        case facts.RoleGranted(role=role):
-            return {_ROLES[role]: True}
-        case facts.RoleRevoked(role=role):
-            return {_ROLES[role]: False}
-        case facts.UserLoggedIn():
+        case RoleGranted(role=role):
+            return {_ROLE_COLUMNS[role]: True}
+        case RoleRevoked(role=role):
+            return {_ROLE_COLUMNS[role]: False}
+        case UserLoggedIn():
             return {"last_login": recorded.time}
-        case facts.UserErased(user_id=user_id):
-            return {"erased": True, "name": "(erased)", "name_key": str(user_id), "uid": None, "gid": None}
+        case UserErased():
+            return _ERASED | {"erased": True}
         case _:
             return {}
 
 
-_COLUMNS = [c for c in users.c if c.name != "name_key"]
-
-
 def by_name(connection: Connection, name: str) -> UserRow | None:
-    """The account of a name, however it is written."""
-    row = connection.execute(select(*_COLUMNS).where(users.c.name_key == name.casefold())).mappings().first()
-    return UserRow(**row) if row else None
+    """The account of a user name, in whatever case it is written."""
+    return _one(connection, users.c.name_key == name.casefold())
 
 
 def by_id(connection: Connection, user_id: UUID) -> UserRow | None:
-    """The account of a uuid."""
-    row = connection.execute(select(*_COLUMNS).where(users.c.user_id == user_id)).mappings().first()
-    return UserRow(**row) if row else None
+    """The account of a uuid, also one that was erased."""
+    return _one(connection, users.c.user_id == user_id)
 
 
-def page(connection: Connection, *, page_size: int, page: int, ordering: str = "", search: str = "") -> Page[UserRow]:
-    """A page of accounts.
+def page(connection: Connection, *, page: int, page_size: int, ordering: str = "", search: str = "") -> Page[UserRow]:
+    """One page of the accounts that are not erased.
 
     Args:
         connection: of the read models' database.
-        page_size: rows on a page.
-        page: the number of the page, from 1.
+        page: counted from 1.
+        page_size: rows on each page.
         ordering: `id` or `user__username`, with `-` before it for descending; anything else is `id`.
-        search: a part of the id or the name.
+        search: words that must stand in the name or the integer id, in whatever case.
     """
-    wanted = select(*_COLUMNS)
-    if search:
-        pattern = like(search)
-        wanted = wanted.where(or_(cast(users.c.id, String).ilike(pattern), users.c.name.ilike(pattern)))
-    column = _ORDERINGS.get(ordering.removeprefix("-"), users.c.id)
-    order = column.desc() if ordering.startswith("-") else column.asc()
-    count = connection.execute(select(func.count()).select_from(wanted.subquery())).scalar_one()
-    rows = connection.execute(
-        wanted.order_by(order, users.c.id).limit(page_size).offset((page - 1) * page_size)
-    ).mappings()
-    return Page(count=count, rows=[UserRow(**row) for row in rows])
+    query = (
+        select(users)
+        .where(~users.c.erased, paging.searched(search, users.c.name_key, cast(users.c.id, PlainText)))
+        .order_by(*paging.ordered(ordering, _ORDERINGS, default="id"), users.c.id)
+    )
+    found = paging.read_page(connection, query, page=page, page_size=page_size)
+    return Page(count=found.count, rows=[_row(row) for row in found.rows])
+
+
+def _one(connection: Connection, condition: Any) -> UserRow | None:  # noqa: ANN401 - SQLAlchemy's condition
+    found = connection.execute(select(users).where(condition)).mappings().first()
+    return None if found is None else _row(found)
+
+
+def _row(found: RowMapping) -> UserRow:
+    return UserRow(**{name: value for name, value in found.items() if name != "name_key"})

@@ -1,0 +1,79 @@
+"""How read models fold a batch of events: the rows concerned are read at once, changed in memory, written at once."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, and_, any_, bindparam, delete, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from calipso.events.envelope import EVENT_TYPES, Event
+
+Row = dict[str, Any]
+
+
+def topics_of(*event_types: type[Event]) -> frozenset[str]:
+    """The topics of these event types and of all that derive from them."""
+    return frozenset(topic for topic, event_type in EVENT_TYPES.items() if issubclass(event_type, event_types))
+
+
+class Changes:
+    """What a batch of events does to one table: the last word on each row, written in a few round trips.
+
+    Args:
+        table: with a primary key; a row is a dict with a value for every column.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._key = tuple(column.name for column in table.primary_key)
+        self._stored: dict[tuple[Any, ...], Row] = {}
+        self._rows: dict[tuple[Any, ...], Row | None] = {}
+        self._cleared: dict[str, set[Any]] = {}
+
+    def read(self, connection: Connection, column: Column[Any], values: Collection[object]) -> None:
+        """Make the stored rows known that have one of these values in a column; to be called before all changes."""
+        wanted = select(self._table).where(column == any_(literal(list(values), ARRAY(column.type))))
+        for found in connection.execute(wanted).mappings():
+            self._stored[self._key_of(found)] = dict(found)
+        self._rows |= self._stored
+
+    def get(self, *key: object) -> Row | None:
+        """The row of a primary key as it is by now; only for rows that were read or put."""
+        return self._rows.get(key)
+
+    def put(self, row: Row) -> None:
+        """Let the table hold this row, in the place of the one with its primary key."""
+        self._rows[self._key_of(row)] = row
+
+    def drop(self, *key: object) -> None:
+        """Let the table hold no row of this primary key."""
+        self._rows[key] = None
+
+    def clear(self, column: Column[Any], value: object) -> None:
+        """Let the table hold no row with this value in a column, also none that was not read."""
+        self._cleared.setdefault(column.name, set()).add(value)
+        self._stored = {key: row for key, row in self._stored.items() if row[column.name] != value}
+        self._rows = {key: row for key, row in self._rows.items() if row is None or row[column.name] != value}
+
+    def write(self, connection: Connection) -> None:
+        """Write what differs from what is stored."""
+        for name, values in self._cleared.items():
+            column = self._table.c[name]
+            connection.execute(delete(self._table).where(column == any_(literal(list(values), ARRAY(column.type)))))
+        if gone := [self._parameters(key) for key, row in self._rows.items() if row is None]:
+            connection.execute(self._delete(), gone)
+        if changed := [row for key, row in self._rows.items() if row is not None and row != self._stored.get(key)]:
+            connection.execute(self._upsert(), changed)
+
+    def _key_of(self, row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a dict, or a row of the database
+        return tuple(row[name] for name in self._key)
+
+    def _parameters(self, key: tuple[Any, ...]) -> Row:
+        return {f"of_{name}": value for name, value in zip(self._key, key, strict=True)}
+
+    def _delete(self) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
+        return delete(self._table).where(and_(*(self._table.c[name] == bindparam(f"of_{name}") for name in self._key)))
+
+    def _upsert(self) -> Any:  # noqa: ANN401 - as above
+        statement = insert(self._table)
+        return statement.on_conflict_do_update(index_elements=self._key, set_=dict(statement.excluded.items()))
