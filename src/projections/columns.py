@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
+
+_LEAST, _GREATEST = -(2**63), 2**63 - 1
 
 
 class PlainText(TypeDecorator[str]):
@@ -16,6 +18,18 @@ class PlainText(TypeDecorator[str]):
         """The text as PostgreSQL takes it."""
         del dialect
         return value if value is None else value.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+class Whole(TypeDecorator[int]):
+    """A whole number; one that 64 bits cannot hold is stored, and asked for, as the nearest that they can."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        """The number as PostgreSQL takes it."""
+        del dialect
+        return value if value is None else min(max(value, _LEAST), _GREATEST)
 
 
 class Moment(TypeDecorator[datetime]):

@@ -7,13 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     ColumnElement,
     Connection,
     Index,
-    Integer,
     RowMapping,
     Select,
     Table,
@@ -29,7 +27,7 @@ from calipso.events.container import ACTIVE, ContainerEvent, State, transition
 from calipso.events.envelope import Recorded
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason, Protocol, Resources, Runtime
-from calipso.projections.columns import Moment, PlainText
+from calipso.projections.columns import Moment, PlainText, Whole
 from calipso.projections.folding import Changes, Row, topics_of
 from calipso.projections.images import images
 from calipso.projections.tables import ReadModel, read_model_metadata
@@ -40,7 +38,7 @@ containers = Table(
     "containers",
     _metadata,
     Column("container_id", Uuid, primary_key=True),
-    Column("id", BigInteger, nullable=False, unique=True),
+    Column("id", Whole, nullable=False, unique=True),
     Column("name", PlainText, nullable=False, unique=True),
     Column("user_id", Uuid, nullable=False, index=True),
     Column("target", PlainText, nullable=False),
@@ -50,10 +48,10 @@ containers = Table(
     Column("image_name", PlainText, nullable=False),
     Column("label", PlainText, nullable=False),
     Column("info", PlainText, nullable=False),
-    Column("millicores", BigInteger, nullable=False),
-    Column("memory", BigInteger, nullable=False),
-    Column("disk", BigInteger, nullable=False),
-    Column("key_number", Integer, nullable=False),
+    Column("millicores", Whole, nullable=False),
+    Column("memory", Whole, nullable=False),
+    Column("disk", Whole, nullable=False),
+    Column("key_number", Whole, nullable=False),
     Column("deadline", Moment, nullable=False),
     Column("state", PlainText, nullable=False),
     Column("created", Moment, nullable=False),
@@ -61,7 +59,7 @@ containers = Table(
     Column("ended", Moment),
     Column("runtime_id", PlainText, nullable=False),
     Column("host", PlainText, nullable=False),
-    Column("port", Integer, nullable=False),
+    Column("port", Whole, nullable=False),
     Column("link", PlainText, nullable=False),
     Column("image_digest", PlainText, nullable=False),
     Column("failure_reason", PlainText, nullable=False),

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     Connection,
     RowMapping,
@@ -29,7 +28,7 @@ from calipso.events.envelope import Event, Recorded
 from calipso.events.experiment import ExperimentDetails, ExperimentEvent, SessionDetails
 from calipso.events.user import ExperimentMarkedFavorite, ExperimentUnmarkedFavorite
 from calipso.projections import paging
-from calipso.projections.columns import Moment, PlainText
+from calipso.projections.columns import Moment, PlainText, Whole
 from calipso.projections.folding import Changes, Row, topics_of
 from calipso.projections.paging import Page
 from calipso.projections.tables import ReadModel, read_model_metadata
@@ -43,8 +42,8 @@ experiments = Table(
     Column("title", PlainText, nullable=False),
     Column("description", PlainText, nullable=False),
     Column("beam_line", PlainText, nullable=False),
-    Column("uid", BigInteger),
-    Column("gid", BigInteger),
+    Column("uid", Whole),
+    Column("gid", Whole),
     Column("search_key", PlainText, nullable=False),  # all texts, casefolded
 )
 sessions = Table(
@@ -63,7 +62,7 @@ members = Table(
     _metadata,
     Column("user_id", Uuid, primary_key=True),
     Column("experiment_id", Uuid, primary_key=True, index=True),
-    Column("link_id", BigInteger, nullable=False, unique=True),
+    Column("link_id", Whole, nullable=False, unique=True),
 )
 favorites = Table(
     "favorites",

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, RowMapping, Table, Uuid, select
+from sqlalchemy import Column, Connection, RowMapping, Table, Uuid, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from calipso.events.envelope import Recorded
 from calipso.events.image import ImageAdded, ImageChanged, ImageEvent, ImageWithdrawn
 from calipso.events.values import ImageSpec, Protocol, Resources, Runtime
-from calipso.projections.columns import PlainText
+from calipso.projections.columns import PlainText, Whole
 from calipso.projections.folding import Changes, Row, topics_of
 from calipso.projections.tables import ReadModel, read_model_metadata
 
@@ -19,14 +19,14 @@ images = Table(
     "images",
     _metadata,
     Column("image_id", Uuid, primary_key=True),
-    Column("id", BigInteger, nullable=False),
+    Column("id", Whole, nullable=False),
     Column("name", PlainText, nullable=False, index=True),
     Column("reference", PlainText, nullable=False),
     Column("runtime", PlainText, nullable=False),
     Column("protocol", PlainText, nullable=False),
-    Column("millicores", BigInteger, nullable=False),
-    Column("memory", BigInteger, nullable=False),
-    Column("disk", BigInteger, nullable=False),
+    Column("millicores", Whole, nullable=False),
+    Column("memory", Whole, nullable=False),
+    Column("disk", Whole, nullable=False),
     Column("port_hook", PlainText, nullable=False),
     Column("logs_er", PlainText, nullable=False),
     Column("targets", ARRAY(PlainText), nullable=False),

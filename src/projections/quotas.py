@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Connection, Table, Uuid, func, select
+from sqlalchemy import Column, Connection, Table, Uuid, func, select
 
 from calipso.events.envelope import Recorded
 from calipso.events.quota import QuotaAssigned, QuotaEvent, QuotaReleased, QuotaReserved
 from calipso.events.values import Limits, Resources
-from calipso.projections.columns import PlainText
+from calipso.projections.columns import PlainText, Whole
 from calipso.projections.folding import Changes, Row, topics_of
 from calipso.projections.tables import ReadModel, read_model_metadata
 
@@ -17,10 +17,10 @@ limits = Table(
     "limits",
     _metadata,
     Column("user_id", Uuid, primary_key=True),
-    Column("containers", BigInteger, nullable=False),
-    Column("millicores", BigInteger, nullable=False),
-    Column("memory", BigInteger, nullable=False),
-    Column("disk", BigInteger, nullable=False),
+    Column("containers", Whole, nullable=False),
+    Column("millicores", Whole, nullable=False),
+    Column("memory", Whole, nullable=False),
+    Column("disk", Whole, nullable=False),
 )
 reservations = Table(
     "reservations",
@@ -28,9 +28,9 @@ reservations = Table(
     Column("container_id", Uuid, primary_key=True),
     Column("user_id", Uuid, nullable=False, index=True),
     Column("label", PlainText, nullable=False),
-    Column("millicores", BigInteger, nullable=False),
-    Column("memory", BigInteger, nullable=False),
-    Column("disk", BigInteger, nullable=False),
+    Column("millicores", Whole, nullable=False),
+    Column("memory", Whole, nullable=False),
+    Column("disk", Whole, nullable=False),
 )
 
 

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, RowMapping, Table, Uuid, cast, select
+from sqlalchemy import Boolean, Column, Connection, RowMapping, Table, Uuid, cast, select
 
 from calipso.events.envelope import Recorded, erased_values
 from calipso.events.user import Role, RoleGranted, RoleRevoked, UserErased, UserEvent, UserLoggedIn, UserRegistered
 from calipso.projections import paging
-from calipso.projections.columns import Moment, PlainText
+from calipso.projections.columns import Moment, PlainText, Whole
 from calipso.projections.folding import Changes, Row, topics_of
 from calipso.projections.paging import Page
 from calipso.projections.tables import ReadModel, read_model_metadata
@@ -21,11 +21,11 @@ users = Table(
     "users",
     _metadata,
     Column("user_id", Uuid, primary_key=True),
-    Column("id", BigInteger, nullable=False),
+    Column("id", Whole, nullable=False),
     Column("name", PlainText, nullable=False),
     Column("name_key", PlainText, unique=True),  # casefolded; empty once the account is erased
-    Column("uid", BigInteger),
-    Column("gid", BigInteger),
+    Column("uid", Whole),
+    Column("gid", Whole),
     Column("is_administrator", Boolean, nullable=False),
     Column("is_auditor", Boolean, nullable=False),
     Column("last_login", Moment),

@@ -131,6 +131,7 @@ def test_a_mark_is_the_members_own(connection: Connection) -> None:
     assert experiments.link(connection, 4) == Link(user_id=ADA, experiment_id=P1, favorite=False)
     assert experiments.link(connection, 7) == Link(user_id=BOB, experiment_id=P1, favorite=True)
     assert experiments.link(connection, 1) is None
+    assert experiments.link(connection, 10**30) is None
 
 
 def test_a_removed_experiment_comes_back_empty(connection: Connection) -> None:

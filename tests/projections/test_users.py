@@ -94,6 +94,13 @@ def test_a_text_that_postgresql_cannot_hold_stops_nothing(connection: Connection
     assert users.by_name(connection, "b\0") is None
 
 
+def test_a_number_that_postgresql_cannot_hold_stops_nothing(connection: Connection) -> None:
+    tell(connection, user_registered(ADA, "ada", 2**63, 2**100))
+    row = users.by_id(connection, ADA)
+    assert row is not None
+    assert (row.uid, row.gid) == (2**63 - 1, 2**63 - 1)
+
+
 @pytest.mark.parametrize(
     ("ordering", "expected"),
     [
