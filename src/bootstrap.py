@@ -1,36 +1,28 @@
-"""Binds the parts to each other. Nothing connects anywhere before it is used."""
+"""Binds the parts to processes: what prepares the databases, projects, relays and provisions."""
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import partial
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine
 
 from calipso import bus, installation
-from calipso.accounts import ACCOUNTS_DDL, Logins, Passwords, SignInAttempts
-from calipso.codec import Codec
-from calipso.commands.dispatch import Dispatcher
-from calipso.credentials import MasterKeys, parse_master_keys
-from calipso.database import STORED, Database
+from calipso.accounts import ACCOUNTS_DDL
+from calipso.backend import Backend
+from calipso.database import STORED
 from calipso.errors import Invalid, Unavailable
 from calipso.events.values import Runtime
-from calipso.installation import INSTALLATION_DDL, Installation
-from calipso.parts import PARTS_DDL, Parts
+from calipso.installation import INSTALLATION_DDL
+from calipso.parts import PARTS_DDL
 from calipso.projections import containers
-from calipso.projections.containers import Containers
-from calipso.projections.experiments import Experiments
 from calipso.projections.guacamole import Guacamole
-from calipso.projections.images import Images
 from calipso.projections.protocol import Projection
-from calipso.projections.quotas import Quotas
+from calipso.projections.registry import read_models
 from calipso.projections.runner import Runner
-from calipso.projections.users import Users
 from calipso.relay import Relay
 from calipso.runtimes.docker import DockerRuntime
 from calipso.runtimes.protocol import ContainerRuntime, Target
@@ -39,99 +31,9 @@ from calipso.runtimes.reconciler import Reconciler
 from calipso.runtimes.service import Service
 from calipso.runtimes.static_link import StaticLinkRuntime
 from calipso.settings import Settings
-from calipso.store import PostgresStore
-from calipso.vault import SUBJECT_KEYS_DDL, PostgresSubjectKeys
+from calipso.vault import SUBJECT_KEYS_DDL
 
 _log = structlog.get_logger()
-
-_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
-GUACAMOLE = "guacamole"
-
-
-@dataclass(frozen=True)
-class Backend:
-    """The parts of one process, made when they are first needed.
-
-    Args:
-        settings: with addresses filled in, also those of the embedded default.
-    """
-
-    settings: Settings
-
-    @cached_property
-    def keys(self) -> MasterKeys:
-        """The master keys."""
-        return parse_master_keys(self.settings.master_keys.get_secret_value())
-
-    @cached_property
-    def database(self) -> Database:
-        """The store's database."""
-        return Database(self.settings.database_url)
-
-    @cached_property
-    def parts(self) -> Parts:
-        """What each part tells of itself."""
-        return Parts(self.database)
-
-    @cached_property
-    def store(self) -> PostgresStore:
-        """The event store."""
-        return PostgresStore(self.database, Codec(PostgresSubjectKeys(self.database.connect, self.keys)))
-
-    @cached_property
-    def installation(self) -> Installation:
-        """The installation's id and naming; needs a prepared database."""
-        return installation.load(self.database, self.keys)
-
-    @cached_property
-    def dispatcher(self) -> Dispatcher:
-        """The one way to change facts."""
-        return Dispatcher(self.store, self.settings.policy(self.keys.current))
-
-    @cached_property
-    def passwords(self) -> Passwords:
-        """The hashes of local passwords."""
-        return Passwords(self.database)
-
-    @cached_property
-    def logins(self) -> Logins:
-        """Who is signed in."""
-        return Logins(self.database)
-
-    @cached_property
-    def sign_in_attempts(self) -> SignInAttempts:
-        """How often sign-in was tried of late."""
-        return SignInAttempts(self.database)
-
-    @cached_property
-    def engine(self) -> Engine:
-        """The read models' engine."""
-        return self.database.engine()
-
-    @cached_property
-    def guacamole_engine(self) -> Engine | None:
-        """Guacamole's database, if there is one."""
-        if not self.settings.guacamole_database_url:
-            return None
-        url = make_url(self.settings.guacamole_database_url)
-        if url.drivername not in _DRIVERS:
-            raise Invalid("CALIPSO_GUACAMOLE_DATABASE_URL", "must begin with postgresql:// or mysql://")
-        return create_engine(url.set(drivername=_DRIVERS[url.drivername]), pool_pre_ping=True)
-
-    @cached_property
-    def guacamole(self) -> Guacamole:
-        """The projection into Guacamole's tables."""
-        guacd = {t.name: (t.guacd_host, t.guacd_port) for t in self.settings.effective_targets()}
-        return Guacamole(self.keys, guacd)
-
-    def close(self) -> None:
-        """Give back all connections that were opened."""
-        opened = vars(self)
-        for name in ("engine", "guacamole_engine"):
-            if opened.get(name) is not None:
-                opened[name].dispose()
-        if "database" in opened:
-            self.database.close()
 
 
 def migrate(backend: Backend, *, make_guacamole: bool) -> None:
@@ -161,20 +63,21 @@ def _prepare_guacamole(backend: Backend, *, make: bool) -> None:
         return
     with backend.guacamole_engine.begin() as transaction:
         if make:
-            backend.guacamole.create_schema(transaction)
-        backend.guacamole.prepare(transaction)
+            guacamole_of(backend).create_schema(transaction)
+        guacamole_of(backend).prepare(transaction)
 
 
-def read_models() -> Sequence[Projection]:
-    """The projections that live beside the events."""
-    return Users(), Images(), Experiments(), Quotas(), Containers()
+def guacamole_of(backend: Backend) -> Guacamole:
+    """The projection into Guacamole's tables."""
+    targets = backend.settings.effective_targets()
+    return Guacamole(backend.keys, {target.name: (target.guacd_host, target.guacd_port) for target in targets})
 
 
 def runners(backend: Backend) -> Sequence[Runner]:
     """A runner for every projection that this installation has."""
-    engines: list[tuple[Projection, Engine]] = [(model, backend.engine) for model in read_models()]
+    engines = [(model, backend.engine) for model in read_models()]
     if backend.guacamole_engine is not None:
-        engines.append((backend.guacamole, backend.guacamole_engine))
+        engines.append((guacamole_of(backend), backend.guacamole_engine))
     return [
         Runner(projection=projection, engine=engine, store=backend.store, report=partial(_report, backend, projection))
         for projection, engine in engines

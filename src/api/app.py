@@ -27,7 +27,7 @@ from calipso.api.auth import Authentication
 from calipso.api.context import Context
 from calipso.api.metrics import Metrics
 from calipso.api.waiting import Waiting
-from calipso.bootstrap import Backend
+from calipso.backend import Backend
 
 _log = structlog.get_logger()
 

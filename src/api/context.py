@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from calipso.api.metrics import Metrics
 from calipso.api.waiting import Waiting
-from calipso.bootstrap import Backend
+from calipso.backend import Backend
 from calipso.commands.dispatch import cause_of
 from calipso.commands.store import Cause
 from calipso.errors import CalipsoError, NotPermitted

@@ -13,10 +13,10 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api.context import Context, context_of
 from calipso.api.wire import json
-from calipso.bootstrap import GUACAMOLE, read_models
 from calipso.errors import Unavailable
 from calipso.parts import HEARTBEAT_SECONDS, Part
 from calipso.projections.container_counts import START_SECONDS, Counts, counts
+from calipso.projections.registry import GUACAMOLE, read_models
 from calipso.relay import PART as RELAY
 
 blueprint = Blueprint("health")

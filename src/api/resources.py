@@ -24,6 +24,7 @@ from calipso.events.container import State
 from calipso.events.envelope import Recorded
 from calipso.events.naming import Naming
 from calipso.projections import containers
+from calipso.projections.registry import GUACAMOLE
 
 blueprint = Blueprint("resources")
 
@@ -212,7 +213,7 @@ async def _shown(context: Context, outcome: Recorded) -> None:
     """Wait until lists, quota and Guacamole show an outcome."""
     projections = ["containers", "quotas"]
     if context.backend.guacamole_engine is not None:
-        projections.append("guacamole")
+        projections.append(GUACAMOLE)
     # an end and the release of its quota are neighbours in one transaction
     head = await asyncio.to_thread(context.backend.store.head)
     await context.waiting.until_shown(projections, min(outcome.position + 1, head), str(outcome.id))

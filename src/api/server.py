@@ -5,7 +5,7 @@ import socket
 import structlog
 
 from calipso.api.app import create_app
-from calipso.bootstrap import Backend
+from calipso.backend import Backend
 from calipso.errors import Unavailable
 
 _log = structlog.get_logger()

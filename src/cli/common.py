@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from calipso import logs, settings
-from calipso.bootstrap import Backend
+from calipso.backend import Backend
 from calipso.commands.dispatch import cause_of
 from calipso.commands.handling import USER_NAME
 from calipso.embedded import addresses

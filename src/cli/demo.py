@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from calipso import sizes
-from calipso.bootstrap import Backend, runtime_of
+from calipso.backend import Backend
+from calipso.bootstrap import runtime_of
 from calipso.cli import users
 from calipso.cli.common import dispatch, user_id_of
 from calipso.commands.experiment import AddExperiment, AddMember, AddSession

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import typer
 
-from calipso.bootstrap import Backend, runtime_of, target_named
+from calipso.backend import Backend
+from calipso.bootstrap import guacamole_of, runtime_of, target_named
 from calipso.cli.common import Data, running
 from calipso.commands.handling import CONTAINER
 from calipso.errors import CalipsoError, NotFound
@@ -88,7 +89,7 @@ def _guacamole(backend: Backend, container_id: UUID) -> str:
     if engine is None:
         return "there is no Guacamole database"
     with engine.connect() as connection:
-        rows = backend.guacamole.rows_of(connection, container_id)
+        rows = guacamole_of(backend).rows_of(connection, container_id)
     return str(rows) if rows else "no rows"
 
 

@@ -9,6 +9,7 @@ import typer
 
 from calipso import bootstrap
 from calipso.api import server
+from calipso.backend import Backend
 from calipso.cli.common import Data, running
 from calipso.supervisor import watch_parent
 
@@ -22,7 +23,7 @@ def api(
     watch_parent()
     with running(data) as backend:
         given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-        server.run(bootstrap.Backend(backend.settings.model_copy(update=given)))
+        server.run(Backend(backend.settings.model_copy(update=given)))
 
 
 def project(data: Data = None) -> None:
@@ -62,7 +63,7 @@ def migrate(
             engine = backend.guacamole_engine
             if engine is None:
                 raise typer.BadParameter("CALIPSO_GUACAMOLE_DATABASE_URL names no database")
-            print(backend.guacamole.ddl(engine.dialect))
+            print(bootstrap.guacamole_of(backend).ddl(engine.dialect))
             return
         bootstrap.migrate(backend, make_guacamole=False)
     print("the databases are prepared")

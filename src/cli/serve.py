@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from calipso import bootstrap, credentials, logs, settings
-from calipso.bootstrap import Backend
+from calipso.backend import Backend
 from calipso.cli.common import MASTER_KEY_FILE
 from calipso.cli.demo import fill
 from calipso.embedded import Embedded

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import typer
 
-from calipso.bootstrap import Backend
+from calipso.backend import Backend
 from calipso.cli.common import Data, dispatch, running, user_id_of
 from calipso.commands.user import GrantRole, RegisterUser, RevokeRole
 from calipso.events.user import Role

@@ -34,6 +34,7 @@ LOG_LINES = 100
 _UNREACHABLE_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
 _FULL_SECONDS = 1.0
+_REMOVAL_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,13 +269,14 @@ class Provisioner:
     async def _fail(self, container_id: UUID, reason: FailureReason, detail: str, trigger: Trigger) -> None:
         log = await self.logs(container_id)
         _log.warning("container failed", container=str(container_id), reason=reason.value, detail=detail)
+        # removed before it is told, so that nothing is left when the user hears of it; what cannot be removed in time
+        # is an orphan that the reconciler removes when the target answers
+        with contextlib.suppress(Unavailable, RuntimeFailed, TimeoutError):
+            async with asyncio.timeout(_REMOVAL_SECONDS):
+                await asyncio.to_thread(self.runtime.remove, container_id)
         await self.record(
-            commands.RecordContainerFailed(container_id=container_id, reason=reason, detail=detail, log=log),
-            trigger,
+            commands.RecordContainerFailed(container_id=container_id, reason=reason, detail=detail, log=log), trigger
         )
-        # what cannot be removed now is an orphan that the reconciler removes when the target answers
-        with contextlib.suppress(Unavailable, RuntimeFailed):
-            await asyncio.to_thread(self.runtime.remove, container_id)
 
     async def _stop(self, container: Container, trigger: Trigger) -> None:
         container_id = container.request.container_id

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import docker
 import psycopg
 import pytest
+from docker.models.containers import Container
 from tests.acceptance.system import PASSWORD, System, system
 
 TINY = "calipso/tiny:1"
@@ -73,9 +74,9 @@ def add_image(made: System, name: str, reference: str, *options: str) -> None:
     )
 
 
-def ours(made: System) -> list[docker.models.containers.Container]:
+def ours(made: System) -> list[Container]:
     """What the engine has of the installation's containers."""
-    found: list[docker.models.containers.Container] = docker.from_env().containers.list(
+    found: list[Container] = docker.from_env().containers.list(
         all=True, filters={"label": f"calipso.installation={installation_id(made)}"}
     )
     return found

@@ -60,7 +60,7 @@ async def test_a_desktop_beside_the_data_of_a_session(installation: System, tmp_
         with pytest.raises(SignInRefusedError), sign_in(rows["hostname"], int(rows["port"]), "nonsense"):
             pass
         inside = ours(installation)[0]
-        assert inside.exec_run("id -u").output.strip() == b"5001"
+        assert inside.attrs["Config"]["User"] == "5001:5002"
         assert inside.exec_run("touch " + str(installation.folder / "results" / "p1" / "mine")).exit_code == 0
         assert inside.exec_run("touch " + str(installation.folder / "datasets" / "p1" / "mine")).exit_code != 0
         written = installation.folder / "results" / "p1" / "mine"

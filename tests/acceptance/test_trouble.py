@@ -44,7 +44,7 @@ async def settled(ada: Client, name: str) -> str:
     """The status of a container once it is no more busy; `gone` when it is not listed."""
     for _ in range(600):
         try:
-            rows = {row["container_name"]: row["container_status"] for row in await ada.list()}
+            rows = {str(row["container_name"]): str(row["container_status"]) for row in await ada.list()}
         except (AssertionError, OSError, ValueError):
             rows = {name: "busy"}  # the API is being started again
         if rows.get(name, "gone") != "busy":
@@ -99,9 +99,12 @@ async def test_a_running_desktop_is_untouched_by_a_restart(shaken: System, ada: 
     await ada.clear()
 
 
-async def test_a_container_removed_by_hand_is_lost_and_its_quota_free(shaken: System, ada: Client) -> None:
+async def test_a_container_that_vanished_is_lost_and_its_quota_free(shaken: System, ada: Client) -> None:
     _, container = await ada.run("abcde", "tiny")
-    ours(shaken)[0].remove(force=True, v=True)
+    made = ours(shaken)[0]
+    await asyncio.to_thread(shaken.stop)
+    made.remove(force=True, v=True)
+    await asyncio.to_thread(shaken.start)
     await ada.until("gone", container["container_name"])
     assert (await ada.used())["max_simultaneous"] == 0
     assert "ContainerLost" in await asyncio.to_thread(shaken.command, "explain", container["container_name"])

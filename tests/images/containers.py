@@ -18,7 +18,7 @@ LOCKED_DOWN: dict[str, Any] = {
     "pids_limit": 512,
     "mem_limit": "1g",
     "memswap_limit": "1g",
-    "tmpfs": {"/tmp": "mode=1777", "/run": "mode=755"},  # noqa: S108 - a folder of the container
+    "tmpfs": {"/tmp": "mode=1777", "/run": "mode=755"},
     "volumes": ["/run/secrets"],
 }
 

@@ -55,7 +55,7 @@ def test_what_is_typed_appears_in_a_terminal_of_the_working_folder(
         desktop,
         password=PASSWORD,
         volumes=["/run/secrets", f"{shared_folder}:/tmp/results/visit"],
-        working_dir="/tmp/results/visit",  # noqa: S108 - a folder of the container
+        working_dir="/tmp/results/visit",
         **VNC,
     )
     wait_for_log(container, "calipso desktop ready")

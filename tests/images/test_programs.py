@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("tiny")]
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - programs of this repository
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def test_an_engine_that_answers_is_left_as_it_is() -> None:

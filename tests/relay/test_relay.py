@@ -57,7 +57,7 @@ def start_relay(database: Database) -> Iterator[Callable[[str], subprocess.Popen
 
     def start(nats_url: str) -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("relay_process.py")
-        arguments = [sys.executable, script, database.url, nats_url, FACILITY]
+        arguments = [sys.executable, str(script), database.url, nats_url, FACILITY]
         started.append(subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
         return started[-1]
 

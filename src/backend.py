@@ -1,0 +1,102 @@
+"""The parts that every process needs, made when they are first used: store, dispatch, accounts, databases."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+
+from calipso import installation
+from calipso.accounts import Logins, Passwords, SignInAttempts
+from calipso.codec import Codec
+from calipso.commands.dispatch import Dispatcher
+from calipso.credentials import MasterKeys, parse_master_keys
+from calipso.database import Database
+from calipso.errors import Invalid
+from calipso.installation import Installation
+from calipso.parts import Parts
+from calipso.settings import Settings
+from calipso.store import PostgresStore
+from calipso.vault import PostgresSubjectKeys
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The parts of one process, made when they are first needed.
+
+    Args:
+        settings: with addresses filled in, also those of the embedded default.
+    """
+
+    settings: Settings
+
+    @cached_property
+    def keys(self) -> MasterKeys:
+        """The master keys."""
+        return parse_master_keys(self.settings.master_keys.get_secret_value())
+
+    @cached_property
+    def database(self) -> Database:
+        """The store's database."""
+        return Database(self.settings.database_url)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What each part tells of itself."""
+        return Parts(self.database)
+
+    @cached_property
+    def store(self) -> PostgresStore:
+        """The event store."""
+        return PostgresStore(self.database, Codec(PostgresSubjectKeys(self.database.connect, self.keys)))
+
+    @cached_property
+    def installation(self) -> Installation:
+        """The installation's id and naming; needs a prepared database."""
+        return installation.load(self.database, self.keys)
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """The one way to change facts."""
+        return Dispatcher(self.store, self.settings.policy(self.keys.current))
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """The hashes of local passwords."""
+        return Passwords(self.database)
+
+    @cached_property
+    def logins(self) -> Logins:
+        """Who is signed in."""
+        return Logins(self.database)
+
+    @cached_property
+    def sign_in_attempts(self) -> SignInAttempts:
+        """How often sign-in was tried of late."""
+        return SignInAttempts(self.database)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The read models' engine."""
+        return self.database.engine()
+
+    @cached_property
+    def guacamole_engine(self) -> Engine | None:
+        """Guacamole's database, if there is one."""
+        if not self.settings.guacamole_database_url:
+            return None
+        url = make_url(self.settings.guacamole_database_url)
+        if url.drivername not in _DRIVERS:
+            raise Invalid("CALIPSO_GUACAMOLE_DATABASE_URL", "must begin with postgresql:// or mysql://")
+        return create_engine(url.set(drivername=_DRIVERS[url.drivername]), pool_pre_ping=True)
+
+    def close(self) -> None:
+        """Give back all connections that were opened."""
+        opened = vars(self)
+        for name in ("engine", "guacamole_engine"):
+            if opened.get(name) is not None:
+                opened[name].dispose()
+        if "database" in opened:
+            self.database.close()
