@@ -1,7 +1,7 @@
 """Binds the parts to processes: what prepares the databases, projects, relays and provisions."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -17,12 +17,12 @@ from calipso.database import STORED
 from calipso.errors import Invalid, Unavailable
 from calipso.events.values import Runtime
 from calipso.installation import INSTALLATION_DDL
-from calipso.parts import PARTS_DDL
+from calipso.parts import PARTS_DDL, Report, Reporter
 from calipso.projections import containers
 from calipso.projections.guacamole import Guacamole
-from calipso.projections.protocol import Projection
 from calipso.projections.registry import read_models
 from calipso.projections.runner import Runner
+from calipso.projections.shared_log import SharedLog
 from calipso.relay import Relay
 from calipso.runtimes.docker import DockerRuntime
 from calipso.runtimes.protocol import ContainerRuntime, Target
@@ -73,34 +73,42 @@ def guacamole_of(backend: Backend) -> Guacamole:
     return Guacamole(backend.keys, {target.name: (target.guacd_host, target.guacd_port) for target in targets})
 
 
-def runners(backend: Backend) -> Sequence[Runner]:
-    """A runner for every projection that this installation has."""
+def runners(backend: Backend, told: Callable[[Report], None]) -> Sequence[Runner]:
+    """A runner for every projection that this installation has.
+
+    Args:
+        backend: whose projections.
+        told: hears how far each is.
+    """
     engines = [(model, backend.engine) for model in read_models()]
     if backend.guacamole_engine is not None:
         engines.append((guacamole_of(backend), backend.guacamole_engine))
+    log = SharedLog(backend.store)
     return [
-        Runner(projection=projection, engine=engine, store=backend.store, report=partial(_report, backend, projection))
+        Runner(projection=projection, engine=engine, log=log, report=partial(_report, told, projection.name))
         for projection, engine in engines
     ]
 
 
-def _report(backend: Backend, projection: Projection, position: int, ok: bool, detail: str) -> None:
-    backend.parts.report(projection.name, position=position, ok=ok, detail=detail)
+def _report(told: Callable[[Report], None], name: str, position: int, ok: bool, detail: str) -> None:
+    told(Report(name=name, position=position, ok=ok, detail=detail))
 
 
 async def project(backend: Backend) -> None:
     """Keep every projection up to date, for ever."""
-    wakers = [asyncio.Event() for _ in runners(backend)]
+    reporter = Reporter(backend.parts)
+    following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report)]
 
     async def listen() -> None:
         async for _ in backend.database.listen(STORED):
-            for waker in wakers:
-                waker.set()
+            for _, woken in following:
+                woken.set()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(listen())
-        for runner, waker in zip(runners(backend), wakers, strict=True):
-            group.create_task(runner.follow(waker))
+        group.create_task(reporter.run())
+        for runner, woken in following:
+            group.create_task(runner.follow(woken))
 
 
 async def relay(backend: Backend) -> None:

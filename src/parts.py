@@ -4,11 +4,18 @@ Every projection, the relay and every target has one row. Health and waiting req
 channel `calipso_shown`, so that those who wait for a projection look at once.
 """
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from calipso.database import SHOWN, Database
+from calipso.errors import Unavailable
+
+_log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 5.0  # a part that lives tells so at least this often
 
@@ -41,6 +48,27 @@ class Part:
     at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a part tells of itself."""
+
+    name: str
+    position: int = 0
+    ok: bool = True
+    detail: str = ""
+
+
+def format_notice(reports: Sequence[Report]) -> str:
+    """The payload of the channel: each part with its position."""
+    return ",".join(f"{report.name}:{report.position}" for report in reports)
+
+
+def parse_notice(payload: str) -> dict[str, int]:
+    """The positions of a payload of the channel."""
+    pairs = (item.rpartition(":") for item in payload.split(",") if item)
+    return {name: int(position) for name, _, position in pairs}
+
+
 class Parts:
     """The table of parts.
 
@@ -53,11 +81,17 @@ class Parts:
 
     def report(self, name: str, *, position: int = 0, ok: bool = True, detail: str = "") -> None:
         """Write a part's row and ring."""
+        self.report_all([Report(name=name, position=position, ok=ok, detail=detail)])
+
+    def report_all(self, reports: Sequence["Report"]) -> None:
+        """Write the rows of several parts in one transaction, and ring once."""
         with self._database.connect() as connection, connection.transaction():
             # a lost report is told again a moment later: not worth a wait for the disk
             connection.execute("SET LOCAL synchronous_commit = off")
-            connection.execute(_UPSERT, (name, position, ok, detail))
-            connection.execute("SELECT pg_notify(%s, %s)", (SHOWN, f"{name}:{position}"))
+            # in one order, so that two processes that report the same parts never wait for each other
+            for report in sorted(reports, key=lambda report: report.name):
+                connection.execute(_UPSERT, (report.name, report.position, report.ok, report.detail))
+            connection.execute("SELECT pg_notify(%s, %s)", (SHOWN, format_notice(reports)))
 
     def all(self) -> Sequence[Part]:
         """Every part, by name."""
@@ -70,3 +104,36 @@ class Parts:
         with self._database.connect() as connection:
             row = connection.execute("SELECT position FROM parts WHERE name = %s", (name,)).fetchone()
         return row["position"] if row else 0
+
+
+class Reporter:
+    """Collects the reports of a process' parts and writes together what has gathered.
+
+    Args:
+        parts: where reports are written.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._gathered: dict[str, Report] = {}
+        self._lock = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+
+    def report(self, report: Report) -> None:
+        """Take a report, from any thread; a newer one of the same part takes the place of an older."""
+        with self._lock:
+            self._gathered[report.name] = report
+        self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self) -> None:
+        """Write reports for ever; what cannot be written now is told again by the next heartbeat."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            with self._lock:
+                reports, self._gathered = list(self._gathered.values()), {}
+            try:
+                await asyncio.to_thread(self._parts.report_all, reports)
+            except Unavailable as error:
+                _log.warning("could not report", reason=str(error))

@@ -17,7 +17,7 @@ from calipso.database import SHOWN, STORED, Database
 from calipso.errors import NotVisibleYet, Unavailable
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EVENT_TYPES, Recorded
-from calipso.parts import Parts
+from calipso.parts import Parts, parse_notice
 
 _log = structlog.get_logger()
 
@@ -59,8 +59,7 @@ class Waiting:
         async for channel, payload in self._database.listen(STORED, SHOWN):
             try:
                 if channel == SHOWN:
-                    name, _, position = payload.rpartition(":")
-                    await self._tell_shown({name: int(position)})
+                    await self._tell_shown(parse_notice(payload))
                 else:
                     await self._look(everywhere=not channel)
             except Unavailable as error:

@@ -17,6 +17,7 @@ from calipso.projections.protocol import Projection
 _log = structlog.get_logger()
 
 BATCH = 500
+_LAZY = 10_000
 _IDLE_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 5.0
 _OUTAGE_SECONDS = 1.0
@@ -40,21 +41,23 @@ class PoisonEvent(CalipsoError):
 Report = Callable[[int, bool, str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Runner:
     """Keeps one projection up to date.
 
     Args:
         projection: what turns events into rows.
         engine: the database where the rows live.
-        store: where the events are read.
+        log: where the events are read.
         report: told the position, whether the projection works, and a detail.
     """
 
-    projection: Projection
-    engine: Engine
-    store: EventLog
-    report: Report
+    def __init__(self, *, projection: Projection, engine: Engine, log: EventLog, report: Report) -> None:
+        self.projection = projection
+        self._engine = engine
+        self._log = log
+        self._report = report
+        self._stored: int | None = None  # the position in the database, as far as we know
+        self._seen = 0  # no event of interest lies between the stored position and this one
 
     def catch_up(self) -> int:
         """Apply all that is stored and give the position; blocking.
@@ -65,32 +68,48 @@ class Runner:
         """
         singly = 0  # after a batch that failed: how many events are still applied one by one
         while True:
+            before = self._seen
             try:
-                before, after = self._apply(1 if singly else BATCH)
+                has_more = self._step(1 if singly else BATCH)
             except OUTAGES:
+                self._stored = None
                 raise
             except Exception as error:
                 if singly:
-                    raise PoisonEvent(self._position() + 1, repr(error)) from error
+                    raise PoisonEvent(self._seen + 1, repr(error)) from error
                 singly = BATCH
                 continue
-            if after == before:
-                return after
             singly = max(0, singly - 1)
-            self.report(after, True, "")
+            if self._seen != before:
+                self._report(self._seen, True, "")
+            if not has_more:
+                return self._seen
 
-    def _apply(self, limit: int) -> tuple[int, int]:
-        with self.engine.begin() as connection:
-            before = self.projection.lock_position(connection)
-            page = self.store.read(after=before, limit=limit, topics=self.projection.topics)
+    def _step(self, limit: int) -> bool:
+        """Read one page and apply it; gives whether there may be more.
+
+        Pages without events of interest do not touch the database, until there were many of them.
+        """
+        if self._stored is None:
+            self._stored = self._seen = self._read_position()
+        page = self._log.read(after=self._seen, limit=limit, topics=self.projection.topics)
+        if page.last == self._seen:
+            return False
+        if not page.events and page.last - self._stored < _LAZY:
+            self._seen = page.last
+            return True
+        with self._engine.begin() as connection:
+            if self.projection.lock_position(connection) != self._stored:  # another runner was first
+                self._stored = None
+                return True
             if page.events:
                 self.projection.apply(connection, page.events)
-            if page.last != before:
-                self.projection.save_position(connection, page.last)
-        return before, page.last
+            self.projection.save_position(connection, page.last)
+        self._stored = self._seen = page.last
+        return True
 
-    def _position(self) -> int:
-        with self.engine.begin() as connection:
+    def _read_position(self) -> int:
+        with self._engine.begin() as connection:
             return self.projection.lock_position(connection)
 
     async def follow(self, woken: asyncio.Event) -> None:
@@ -105,7 +124,7 @@ class Runner:
             try:
                 position = await asyncio.to_thread(self.catch_up)
                 if time.monotonic() - told > _HEARTBEAT_SECONDS:
-                    await asyncio.to_thread(self.report, position, True, "")
+                    await asyncio.to_thread(self._report, position, True, "")
                     told = time.monotonic()
             except PoisonEvent as error:
                 told = await self._trouble(str(error), _POISON_SECONDS)
@@ -117,6 +136,6 @@ class Runner:
     async def _trouble(self, detail: str, pause: float) -> float:
         _log.error("projection stands still", projection=self.projection.name, detail=detail)
         with contextlib.suppress(Unavailable):  # told again with the next attempt
-            await asyncio.to_thread(self.report, 0, False, detail)
+            await asyncio.to_thread(self._report, 0, False, detail)
         await asyncio.sleep(pause)
         return 0.0

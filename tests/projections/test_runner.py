@@ -14,6 +14,7 @@ from calipso.database import Database
 from calipso.events.envelope import Recorded
 from calipso.events.user import Role, RoleGranted, RoleRevoked
 from calipso.projections.runner import PoisonEvent, Runner
+from calipso.projections.shared_log import SharedLog
 from calipso.projections.tables import ReadModel, read_model_metadata
 from calipso.store_memory import MemoryStore
 from calipso.vault import MemorySubjectKeys
@@ -69,7 +70,7 @@ def runner(engine: Engine, store: MemoryStore, reports: list[tuple[int, bool, st
     return Runner(
         projection=projection,
         engine=engine,
-        store=store,
+        log=store,
         report=lambda position, ok, detail: reports.append((position, ok, detail)),
     )
 
@@ -125,12 +126,52 @@ def test_all_before_a_poison_event_is_applied_and_nothing_is_skipped(
 
 def test_two_runners_of_one_projection_do_everything_once(runner: Runner, store: MemoryStore, engine: Engine) -> None:
     granted = write(store, 1500)
+    runners = [
+        runner,
+        *(
+            Runner(projection=runner.projection, engine=engine, log=SharedLog(store), report=lambda *_: None)
+            for _ in range(2)
+        ),
+    ]
 
-    async def both() -> None:
-        await asyncio.gather(*(asyncio.to_thread(runner.catch_up) for _ in range(3)))
+    async def all_at_once() -> None:
+        await asyncio.gather(*(asyncio.to_thread(one.catch_up) for one in runners))
 
-    asyncio.run(both())
+    for _ in range(3):
+        asyncio.run(all_at_once())
+        assert rows(engine) == set(granted)
+        granted += write(store, 300)
+    asyncio.run(all_at_once())
     assert rows(engine) == set(granted)
+
+
+def test_pages_without_events_of_interest_do_not_touch_the_database(
+    runner: Runner, store: MemoryStore, engine: Engine, reports: list[tuple[int, bool, str]]
+) -> None:
+    revoked = RoleRevoked(user_id=uuid4(), role=Role.AUDITOR)
+    granted = write(store, 1)
+    runner.catch_up()
+    store.append([revoked] * 20, expected={}, cause=cause_of("service:test"))
+    assert runner.catch_up() == 22
+    assert reports[-1] == (22, True, "")
+    with engine.begin() as connection:
+        assert runner.projection.lock_position(connection) == 2
+    granted += write(store, 1)
+    assert runner.catch_up() == 24
+    assert rows(engine) == set(granted)
+
+
+def test_a_shared_reading_gives_each_what_it_wants() -> None:
+    store = MemoryStore(Codec(MemorySubjectKeys()))
+    log = SharedLog(store)
+    assert not log.read(after=0, limit=10).events
+    write(store, 3)
+    wanted = frozenset({RoleRevoked.topic()})
+    assert len(log.read(after=0, limit=10).events) == 6
+    assert [type(r.event) for r in log.read(after=0, limit=10, topics=wanted).events] == [RoleRevoked] * 3
+    write(store, 1)
+    assert log.read(after=6, limit=10).last == 8
+    assert log.read(after=8, limit=10).last == 8
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -175,7 +216,7 @@ async def test_an_outage_is_told_and_survived(store: MemoryStore, reports: list[
     runner = Runner(
         projection=Granted(),
         engine=away,
-        store=store,
+        log=store,
         report=lambda position, ok, detail: reports.append((position, ok, detail)),
     )
     async with following(runner, asyncio.Event()):
