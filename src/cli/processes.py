@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ from calipso.api import server
 from calipso.backend import Backend
 from calipso.cli.common import Data, running
 from calipso.supervisor import watch_parent
+
+_THREADS = 64
 
 
 def api(
@@ -73,6 +76,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run until SIGINT or SIGTERM, then end in order."""
 
     async def main() -> None:
+        # the default is a few threads more than processors, but ours wait for targets and databases
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         task = asyncio.ensure_future(work)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
