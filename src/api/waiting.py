@@ -23,6 +23,7 @@ _log = structlog.get_logger()
 
 SHOWN_WITHIN_SECONDS = 5.0
 _BATCH = 500
+_GATHER_SECONDS = 0.003  # what comes together is read together
 _CONTAINER_TOPICS = frozenset(
     topic for topic, event_type in EVENT_TYPES.items() if issubclass(event_type, ContainerEvent)
 )
@@ -45,6 +46,8 @@ class Waiting:
         self._shown_changed = asyncio.Condition()
         self._followed: dict[UUID, list[asyncio.Queue[Recorded]]] = {}
         self._position = 0
+        self._stored = asyncio.Event()
+        self._is_look_due = True
 
     async def begin(self) -> None:
         """Take the present as the beginning; to be called before `run` and before any request.
@@ -56,12 +59,23 @@ class Waiting:
 
     async def run(self) -> None:
         """Listen for ever."""
-        async for channel, payload in self._database.listen(STORED, SHOWN):
-            try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_when_stored())
+            async for channel, payload in self._database.listen(STORED, SHOWN):
                 if channel == SHOWN:
                     await self._tell_shown(parse_notice(payload))
                 else:
-                    await self._look(everywhere=not channel)
+                    self._is_look_due |= not channel
+                    self._stored.set()
+
+    async def _look_when_stored(self) -> None:
+        while True:
+            await self._stored.wait()
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._stored.clear()
+            everywhere, self._is_look_due = self._is_look_due, False
+            try:
+                await self._look(everywhere=everywhere)
             except Unavailable as error:
                 _log.warning("waiting requests are not served", reason=str(error))
 

@@ -19,6 +19,7 @@ _log = structlog.get_logger()
 BATCH = 500
 _LAZY = 10_000
 _IDLE_SECONDS = 1.0
+_GATHER_SECONDS = 0.005  # what comes together is applied together
 _HEARTBEAT_SECONDS = 5.0
 _OUTAGE_SECONDS = 1.0
 _POISON_SECONDS = 30.0
@@ -132,6 +133,7 @@ class Runner:
                 told = await self._trouble(f"a database does not answer: {error}", _OUTAGE_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), _IDLE_SECONDS)
+                await asyncio.sleep(_GATHER_SECONDS)
 
     async def _trouble(self, detail: str, pause: float) -> float:
         _log.error("projection stands still", projection=self.projection.name, detail=detail)
