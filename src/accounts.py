@@ -1,13 +1,17 @@
 """Ordinary tables beside the events: password hashes and logins. In the backup, never rebuilt, never published."""
 
 import hashlib
+import hmac
+import math
 import secrets
+import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
+from cachetools import TTLCache
 
 from calipso.database import Database
 from calipso.errors import Invalid, TooManyAttempts
@@ -36,6 +40,8 @@ LOGIN_LIFETIME = timedelta(days=14)
 ATTEMPTS_LIMIT = 10
 ATTEMPTS_PERIOD = timedelta(minutes=5)
 _PASSWORD_LIMIT = 1000
+_REMEMBERED = 10_000
+_REMEMBERED_SECONDS = 60.0
 
 _hasher = PasswordHasher()
 # verified when there is no such account, so that an answer takes as long as for one that exists
@@ -51,7 +57,9 @@ class Login:
 
 
 class Passwords:
-    """Argon2id hashes of local passwords.
+    """Argon2id hashes of local passwords. Safe for use from several threads.
+
+    A right password is remembered for a minute, because clients without cookies send theirs with every request.
 
     Args:
         database: the store's database.
@@ -59,6 +67,10 @@ class Passwords:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._remembered: TTLCache[bytes, None] = TTLCache(_REMEMBERED, _REMEMBERED_SECONDS)
+        self._lock = threading.Lock()
+        # what is remembered can be compared in this process only
+        self._seal = secrets.token_bytes(32)
 
     def set(self, user_id: UUID, password: str) -> None:
         """Give an account a password.
@@ -82,7 +94,21 @@ class Passwords:
             _hasher.verify(stored or _NOBODY, password[:_PASSWORD_LIMIT])
         except VerificationError:
             return False
-        return stored is not None
+        if stored is None:
+            return False
+        with self._lock:
+            self._remembered[self._digest(stored, password)] = None
+        return True
+
+    def remembers(self, user_id: UUID, password: str) -> bool:
+        """Whether this was found to be the account's password of late, and is it still."""
+        stored = self._hash_of(user_id)
+        with self._lock:
+            return stored is not None and self._digest(stored, password) in self._remembered
+
+    def _digest(self, stored: str, password: str) -> bytes:
+        # the hash has a salt of its own, so it stands for the account and for this very password of it
+        return hmac.digest(self._seal, f"{stored}\0{password}".encode(), "sha256")
 
     def _hash_of(self, user_id: UUID) -> str | None:
         with self._database.connect() as connection:
@@ -153,11 +179,12 @@ class SignInAttempts:
         """
         with self._database.connect() as connection:
             row = connection.execute(
-                "SELECT count(*) AS number FROM sign_in_attempts WHERE key_hash = %s AND at > now() - %s",
-                (_attempt_hash(name, address), ATTEMPTS_PERIOD),
+                "SELECT count(*) AS number, extract(epoch FROM min(at) + %s - now()) AS seconds "
+                "FROM sign_in_attempts WHERE key_hash = %s AND at > now() - %s",
+                (ATTEMPTS_PERIOD, _attempt_hash(name, address), ATTEMPTS_PERIOD),
             ).fetchone()
         if row is not None and row["number"] >= ATTEMPTS_LIMIT:
-            raise TooManyAttempts
+            raise TooManyAttempts(math.ceil(row["seconds"]))
 
     def count(self, name: str, address: str) -> None:
         """Remember a wrong attempt; those that are over are forgotten."""

@@ -157,8 +157,11 @@ class CsrfFailed(NotPermitted):
         super().__init__("CSRF Failed: CSRF token missing or incorrect.")
 
 
+@dataclass(eq=False)
 class TooManyAttempts(CalipsoError):
-    """Sign-in was tried too often with wrong credentials."""
+    """Sign-in was tried too often with wrong credentials; the next attempt is heard in `seconds`."""
+
+    seconds: int
 
     def __str__(self) -> str:
-        return "too many attempts to sign in; try again later"
+        return f"too many attempts to sign in; try again in {self.seconds} s"

@@ -1,37 +1,42 @@
 """The application: routes, and what happens around each request."""
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Callable
-from typing import Any
-from uuid import UUID, uuid4
+from collections.abc import Sequence
+from types import SimpleNamespace
+from uuid import uuid4
 
 import structlog
-from sanic import Blueprint, Request, Sanic
+from sanic import Blueprint, HTTPResponse, Request, Sanic
+from sanic.config import Config
+from sanic.constants import HTTP_METHODS
 from sanic.response import BaseHTTPResponse
 
 from calipso.api import (
+    arriving,
+    auth,
     containers,
     cors,
     experiments,
     health,
     images,
-    problems,
     quotas,
     resources,
     sessions,
     users,
 )
-from calipso.api.auth import Authentication
 from calipso.api.context import Context
 from calipso.api.metrics import Metrics
+from calipso.api.problems import Problems
+from calipso.api.routing import Router, methods_of
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
+from calipso.settings import Settings
 
 _log = structlog.get_logger()
 
-BLUEPRINTS: tuple[Blueprint, ...] = (
+App = Sanic[Config, SimpleNamespace]
+
+BLUEPRINTS: Sequence[Blueprint] = (
     sessions.blueprint,
     images.blueprint,
     quotas.blueprint,
@@ -45,106 +50,78 @@ _BODY_BYTES = 2**20
 _SLACK_SECONDS = 120  # a held request is answered by us, not cut off by the server
 
 
-def create_app(backend: Backend, *, on_ready: Callable[[], None] | None = None) -> Sanic[Any, Any]:
-    """The application of one process.
+def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -> App:
+    """The application of one process; `server.serving` runs it.
 
     Args:
         backend: the bound parts.
-        on_ready: called when requests are served.
+        blueprints: the routes.
     """
-    app: Sanic[Any, Any] = Sanic(f"calipso-{uuid4().hex}", strict_slashes=True, configure_logging=False)
-    app.config.update(
-        RESPONSE_TIMEOUT=backend.settings.run_limit + _SLACK_SECONDS,
-        REQUEST_MAX_SIZE=_BODY_BYTES,
-        KEEP_ALIVE_TIMEOUT=65,
-        GRACEFUL_SHUTDOWN_TIMEOUT=5.0,
-        ACCESS_LOG=False,
-        FALLBACK_ERROR_FORMAT="json",
+    app: App = Sanic(
+        f"calipso-{uuid4().hex}",
+        config=_config(backend.settings),
+        ctx=SimpleNamespace(),
+        router=Router(),
+        error_handler=Problems(),
+        request_class=arriving.Request,
+        strict_slashes=True,
+        configure_logging=False,
     )
-    waiting = Waiting(backend.database, backend.store, backend.parts)
     app.ctx.metrics = Metrics()
-    app.ctx.calipso = Context(backend, waiting, app.ctx.metrics)
-    app.ctx.authentication = Authentication(app.ctx.calipso)
-    for blueprint in BLUEPRINTS:
+    app.ctx.calipso = Context(backend, Waiting(backend.database, backend.store, backend.parts), app.ctx.metrics)
+    app.ctx.authentication = auth.Authentication(backend)
+    for blueprint in blueprints:
         app.blueprint(blueprint.copy(blueprint.name))
-    _answer_head(app)
-    problems.install(app)
-    _install_middleware(app)
+    app.register_middleware(arriving.begin, "request", priority=4)
+    app.register_middleware(_tell_methods, "request", priority=3)
+    app.register_middleware(arriving.check_lawful, "request", priority=2)
+    app.register_middleware(auth.authenticate, "request", priority=1)
+    app.register_middleware(_conclude, "response")
     cors.install(app, backend.settings.cors_origin_whitelist)
-    _install_listeners(app, waiting, on_ready)
     return app
 
 
-def _answer_head(app: Sanic[Any, Any]) -> None:
-    """Let HEAD be answered wherever GET is; the server leaves the body out."""
-    for route in list(app.router.routes):
-        if "GET" in route.methods:
-            app.add_route(
-                route.handler,
-                f"/{route.path}",
-                methods=["HEAD"],
-                name=f"head_{route.name.rpartition('.')[2]}_{route.path}",
-                strict_slashes=True,
-                unquote=route.unquote,
-            )
+def _config(settings: Settings) -> Config:
+    """The library's settings; its own environment variables are not read."""
+    return Config(
+        {
+            "AUTO_EXTEND": False,
+            "KEEP_ALIVE_TIMEOUT": 65,
+            "MOTD": False,
+            "REQUEST_MAX_SIZE": _BODY_BYTES,
+            "REQUEST_TIMEOUT": 30,
+            "RESPONSE_TIMEOUT": max(settings.run_limit, settings.stop_grace) + _SLACK_SECONDS,
+            "TOUCHUP": False,  # it rewrites the library's own classes, for one application of the process
+        },
+        env_prefix="",
+    )
 
 
-def _install_middleware(app: Sanic[Any, Any]) -> None:
-    async def identify(request: Request) -> None:
-        request.ctx.began = time.perf_counter()
-        request.ctx.caller = None
-        request.ctx.correlation_id = _correlation_id(request.headers.get("x-request-id", ""))
-
-    async def authenticate(request: Request) -> None:
-        if request.route is not None and not request.path.startswith(("/health", "/metrics")):
-            await app.ctx.authentication(request)
-
-    async def conclude(request: Request, response: BaseHTTPResponse) -> None:
-        correlation_id = getattr(request.ctx, "correlation_id", None)
-        if correlation_id is None:
-            return
-        response.headers["X-Request-ID"] = str(correlation_id)
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        seconds = time.perf_counter() - request.ctx.began
-        route = f"/{request.route.path}" if request.route else "(none)"
-        app.ctx.metrics.request(request.method, route, response.status, seconds)
-        # the route and not the path, because paths hold names of people
-        _log.info(
-            "request",
-            method=request.method,
-            route=route,
-            status=response.status,
-            ms=round(seconds * 1000, 1),
-            request_id=str(correlation_id),
-        )
-
-    app.register_middleware(identify, "request", priority=100)
-    app.register_middleware(authenticate, "request", priority=10)
-    app.register_middleware(conclude, "response")
+async def _tell_methods(request: Request) -> HTTPResponse | None:
+    """Answer OPTIONS, without anybody signed in: a browser's question before a request has no cookie."""
+    if request.method != "OPTIONS":
+        return None
+    allowed = methods_of(request, request.path)
+    if not allowed and not cors.is_preflight(request):
+        return None
+    return HTTPResponse(status=200, headers={"Allow": ", ".join(allowed)})
 
 
-def _install_listeners(app: Sanic[Any, Any], waiting: Waiting, on_ready: Callable[[], None] | None) -> None:
-    @app.before_server_start
-    async def begin(_: Sanic[Any, Any]) -> None:
-        await waiting.begin()
-        app.ctx.listening = asyncio.create_task(waiting.run())
-
-    @app.after_server_start
-    async def ready(_: Sanic[Any, Any]) -> None:
-        if on_ready is not None:
-            on_ready()
-
-    @app.before_server_stop
-    async def end(_: Sanic[Any, Any]) -> None:
-        app.ctx.listening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await app.ctx.listening
-
-
-def _correlation_id(sent: str) -> UUID:
-    """The request's id: the client's own, if it is a uuid."""
-    try:
-        return UUID(sent)
-    except ValueError:
-        return uuid4()
+async def _conclude(request: Request, response: BaseHTTPResponse) -> None:
+    response.headers["X-Request-ID"] = str(request.ctx.correlation_id)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    seconds = time.perf_counter() - request.ctx.began
+    # not the path, in which names of people stand
+    route = f"/{request.route.path}".replace(":str>", ">") if request.route else "(none)"
+    method = request.method if request.method in HTTP_METHODS else "(other)"
+    request.app.ctx.metrics.request(method, route, response.status, seconds)
+    tell = _log.debug if getattr(request.route and request.route.ctx, "open", False) else _log.info
+    tell(
+        "request",
+        method=method,
+        route=route,
+        status=response.status,
+        ms=round(seconds * 1000, 1),
+        request_id=str(request.ctx.correlation_id),
+    )

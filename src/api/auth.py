@@ -4,124 +4,158 @@ import asyncio
 import base64
 import binascii
 import hmac
-import secrets
 from collections.abc import Awaitable, Callable
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
-from uuid import UUID
+from weakref import WeakValueDictionary
 
-from cachetools import TTLCache
 from sanic import HTTPResponse, Request
 
 from calipso.accounts import Login
-from calipso.api.context import Caller, Context
+from calipso.api.context import Caller
+from calipso.api.routing import methods_of
+from calipso.backend import Backend
+from calipso.commands.handling import USER, USER_NAME
 from calipso.errors import CsrfFailed, NotPermitted, NotSignedIn, WrongCredentials
-from calipso.projections import users
-from calipso.projections.users import UserRow
+from calipso.events.user import Role, User
 
 LOGIN_COOKIE = "sessionid"
 CSRF_COOKIE = "csrftoken"
 CSRF_HEADER = "X-CSRFToken"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_CACHED = 10_000
-_LOGIN_SECONDS = 5.0  # how long a login that was closed elsewhere may still be believed
-_BASIC_SECONDS = 60.0
+_NAME_LIMIT = 150
 _KEY_LIMIT = 200
+_VERIFYING = 2  # a password takes tens of milliseconds and of megabytes; the other threads are for queries
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
 
 
 class Authentication:
-    """Finds the caller of a request, and remembers for moments what it found.
+    """Finds callers. What they may do is folded from the events, so that it holds at once and everywhere.
 
     Args:
-        context: the backend.
+        backend: the bound parts.
     """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._logins: TTLCache[str, tuple[Login, Caller]] = TTLCache(_CACHED, _LOGIN_SECONDS)
-        self._basic: TTLCache[bytes, Caller] = TTLCache(_CACHED, _BASIC_SECONDS)
-        # passwords are remembered only under a key that nobody else has
-        self._pepper = secrets.token_bytes(32)
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._verifying = asyncio.Semaphore(_VERIFYING)
 
-    async def __call__(self, request: Request) -> None:
-        """Put the caller into `request.ctx.caller`, None when nobody is signed in.
+    async def identify(self, request: Request) -> tuple[Caller, Login | None] | None:
+        """The caller of a request, with the login if it came by cookie; None when nobody is signed in.
 
         Raises:
             WrongCredentials: Basic credentials were sent, and are wrong.
-            CsrfFailed: a request by cookie changes something without the token.
+            TooManyAttempts: wrong ones were sent too often.
         """
-        request.ctx.caller = None
-        if found := await self._by_cookie(request):
-            login, request.ctx.caller = found
-            check_csrf(request, login)
-        elif header := request.headers.get("authorization", ""):
-            request.ctx.caller = await self._by_basic(header)
+        if (key := login_key(request)) and (found := await asyncio.to_thread(self._by_login, key)):
+            return found
+        if basic := parse_basic(request.headers.get("authorization", "")):
+            return await self.by_password(*basic, request.client_ip), None
+        return None
 
-    def forget(self, key: str) -> None:
-        """Believe a login no more."""
-        self._logins.pop(key, None)
+    async def by_password(self, name: str, password: str, address: str) -> Caller:
+        """The account of a name and its local password.
 
-    async def _by_cookie(self, request: Request) -> tuple[Login, Caller] | None:
-        key = request.cookies.get(LOGIN_COOKIE) or ""
-        if not key or len(key) > _KEY_LIMIT:
+        Args:
+            name: of the account, in whatever case.
+            password: of the account.
+            address: where the attempt comes from.
+
+        Raises:
+            WrongCredentials: they do not belong together.
+            TooManyAttempts: that was so too often of late.
+        """
+        user = await asyncio.to_thread(self._named, name)
+        if user is None or not await asyncio.to_thread(self._backend.passwords.remembers, user.user_id, password):
+            # one at a time, so that guesses at once are not more than guesses one by one
+            async with self._locks.setdefault(name.casefold(), asyncio.Lock()), self._verifying:
+                await asyncio.to_thread(self._verify, user, name, password, address)
+        if user is None:
+            raise WrongCredentials
+        return _caller(user)
+
+    def _by_login(self, key: str) -> tuple[Caller, Login] | None:
+        login = self._backend.logins.find(key)
+        user = self._backend.dispatcher.state(USER, login.user_id) if login else None
+        if login is None or user is None or user.erased:
             return None
-        if key not in self._logins:
-            login = await asyncio.to_thread(self._context.backend.logins.find, key)
-            user = await self._context.query(partial(users.by_id, user_id=login.user_id)) if login else None
-            if login is None or user is None or user.erased:
-                return None
-            self._logins[key] = login, caller_from(user, key)
-        return self._logins.get(key)
+        return _caller(user, key), login
 
-    async def _by_basic(self, header: str) -> Caller:
-        name, password = parse_basic(header)
-        digest = hmac.digest(self._pepper, f"{name}\0{password}".encode(), "sha256")
-        if digest not in self._basic:
-            caller = await self.check_password(name, password)
-            if caller is None:
-                raise WrongCredentials
-            self._basic[digest] = caller
-        return self._basic[digest]
+    def _named(self, name: str) -> User | None:
+        if not name.isprintable() or len(name) > _NAME_LIMIT:
+            return None
+        user_id = self._backend.dispatcher.state(USER_NAME, self._backend.installation.naming.user_name(name))
+        user = self._backend.dispatcher.state(USER, user_id) if user_id else None
+        return None if user is None or user.erased else user
 
-    async def check_password(self, name: str, password: str) -> Caller | None:
-        """The account of a name and its local password, None when they do not belong together."""
-        user = await self._context.query(partial(users.by_name, name=name))
-        user_id: UUID | None = user.user_id if user and not user.erased else None
-        is_right = await asyncio.to_thread(self._context.backend.passwords.verify, user_id, password)
-        return caller_from(user) if user and is_right else None
+    def _verify(self, user: User | None, name: str, password: str, address: str) -> None:
+        passwords, attempts = self._backend.passwords, self._backend.sign_in_attempts
+        if user is not None and passwords.remembers(user.user_id, password):  # found right while this one waited
+            return
+        attempts.check(name, address)
+        if not passwords.verify(user.user_id if user else None, password):
+            attempts.count(name, address)
+            raise WrongCredentials
+        attempts.clear(name, address)
 
 
-def caller_from(user: UserRow, login_key: str = "") -> Caller:
-    """The caller that an account is."""
-    return Caller(user_id=user.user_id, name=user.name, is_administrator=user.is_administrator, login_key=login_key)
+def _caller(user: User, key: str = "") -> Caller:
+    is_administrator = Role.ADMINISTRATOR in user.roles
+    return Caller(user_id=user.user_id, name=user.name, is_administrator=is_administrator, login_key=key)
 
 
-def parse_basic(header: str) -> tuple[str, str]:
-    """Name and password of an Authorization header.
+def login_key(request: Request) -> str:
+    """The key of a login that a request brings, empty when it brings none that could be ours."""
+    key: str = request.cookies.get(LOGIN_COOKIE) or ""
+    return key if key.isascii() and len(key) <= _KEY_LIMIT else ""
+
+
+def parse_basic(header: str) -> tuple[str, str] | None:
+    """Name and password of an Authorization header, None when it is of another scheme.
 
     Raises:
-        WrongCredentials: it is not of the Basic scheme, or malformed.
+        WrongCredentials: it is malformed.
     """
     scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
     try:
         name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        name, colon, password = "", "", ""
-    if scheme.lower() != "basic" or not colon or "\0" in name + password:
+    except (binascii.Error, ValueError):
+        raise WrongCredentials from None
+    if not colon:
         raise WrongCredentials
     return name, password
 
 
-def check_csrf(request: Request, login: Login) -> None:
-    """Refuse a request by cookie that changes something and does not prove that it comes from the frontend.
+async def authenticate(request: Request) -> None:
+    """Put the caller of a request into `request.ctx.caller`; None when nobody is signed in.
 
     Raises:
-        CsrfFailed: the token is missing or another one.
+        WrongCredentials: Basic credentials were sent, and are wrong.
+        TooManyAttempts: wrong ones were sent too often.
+        CsrfFailed: a request by cookie would change something, and does not prove that it comes from the frontend.
     """
-    sent = request.headers.get(CSRF_HEADER, "")
-    if request.method not in _SAFE and not hmac.compare_digest(sent.encode(), login.csrf_token.encode()):
+    if getattr(request.route and request.route.ctx, "open", False):
+        return
+    found = await authentication_of(request).identify(request)
+    if found is None:
+        return
+    request.ctx.caller, login = found
+    if login is not None and request.method not in _SAFE and methods_of(request, request.path):
+        check_csrf(request, login)
+
+
+def check_csrf(request: Request, login: Login) -> None:
+    """Compare the token of a request with that of its login.
+
+    Raises:
+        CsrfFailed: it is missing or another one.
+    """
+    sent = request.headers.get(CSRF_HEADER, "").encode(errors="surrogateescape")
+    if not hmac.compare_digest(sent, login.csrf_token.encode()):
         raise CsrfFailed
 
 
@@ -137,6 +171,11 @@ def signed_in(handler: Handler) -> Handler:
     return guarded
 
 
+def is_cross_site(request: Request) -> bool:
+    """Whether a browser says that another site made a request."""
+    return request.headers.get("sec-fetch-site") == "cross-site"
+
+
 def refuse_navigation(request: Request) -> None:
     """Refuse a GET that starts or stops something when the browser says that a link or another site made it.
 
@@ -144,8 +183,7 @@ def refuse_navigation(request: Request) -> None:
         NotPermitted: it did.
     """
     is_navigation = request.headers.get("sec-fetch-mode") == "navigate"
-    is_cross_site = request.headers.get("sec-fetch-site") == "cross-site"
-    if request.method in _SAFE and (is_navigation or is_cross_site):
+    if request.method in _SAFE and (is_navigation or is_cross_site(request)):
         raise NotPermitted("a link may not start or stop anything")
 
 

@@ -9,13 +9,15 @@ from uuid import UUID
 
 from sanic import Request
 from sqlalchemy import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from calipso.api.metrics import Metrics
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
 from calipso.commands.dispatch import cause_of
 from calipso.commands.store import Cause
-from calipso.errors import CalipsoError, NotPermitted
+from calipso.errors import CalipsoError, NotPermitted, Unavailable
 from calipso.events.envelope import Recorded
 
 T = TypeVar("T")
@@ -50,12 +52,18 @@ class Context:
 
         Args:
             ask: a query of a read model with all arguments but the connection bound.
+
+        Raises:
+            Unavailable: the database of the read models does not answer.
         """
         return await asyncio.to_thread(self._ask, ask)
 
     def _ask(self, ask: Callable[[Connection], T]) -> T:
-        with self.backend.engine.connect() as connection:
-            return ask(connection)
+        try:
+            with self.backend.engine.connect() as connection:
+                return ask(connection)
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise Unavailable("the read models", str(error.__cause__ or error).strip()) from error
 
     async def dispatch(
         self, command: object, request: Request, *, shown_by: tuple[str, ...] = ()

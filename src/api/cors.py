@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sanic import HTTPResponse, Request, Sanic
-from sanic.exceptions import SanicException
+from sanic import Request, Sanic
 from sanic.response import BaseHTTPResponse
 
 METHODS = "DELETE, GET, OPTIONS, PATCH, POST, PUT"
@@ -13,48 +12,40 @@ HEADERS = (
     "x-request-id"
 )
 _MAX_AGE = "86400"
-_ROUTED = ("DELETE", "GET", "HEAD", "POST", "PUT")
 
 
-def _has_route(app: Sanic[Any, Any], path: str, method: str) -> bool:
-    try:
-        app.router.get(path, method, None)
-    except SanicException:
-        return False
-    return True
+def is_preflight(request: Request) -> bool:
+    """Whether a browser asks what a page of another origin may do."""
+    is_asked = "origin" in request.headers and "access-control-request-method" in request.headers
+    return request.method == "OPTIONS" and is_asked
 
 
 def is_allowed(origin: str, whitelist: Sequence[str]) -> bool:
     """Whether an origin is listed, with its scheme or without."""
-    return origin in whitelist or origin.partition("://")[2] in whitelist
+    scheme, separator, host = origin.partition("://")
+    return bool(scheme and separator and host) and (origin in whitelist or host in whitelist)
 
 
 def install(app: Sanic[Any, Any], whitelist: Sequence[str]) -> None:
-    """Answer preflights, and put the headers on every answer, errors too.
+    """Put the headers on every answer, errors too.
 
     Args:
         app: the application.
         whitelist: origins such as `https://portal.example.org`, or without their scheme.
     """
-
-    async def preflight(request: Request) -> HTTPResponse | None:
-        if request.method != "OPTIONS":
-            return None
-        allowed = [method for method in _ROUTED if _has_route(app, request.path, method)]
-        return HTTPResponse(status=200, headers={"Allow": ", ".join([*allowed, "OPTIONS"])})
+    listed = [entry.rstrip("/") for entry in whitelist]
 
     async def mark(request: Request, response: BaseHTTPResponse) -> None:
+        response.headers["Vary"] = "Origin"
         origin = request.headers.get("origin")
         if not origin:
             return
         response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.headers["Vary"] = "Origin"
-        if is_allowed(origin, whitelist):
+        if is_allowed(origin, listed):
             response.headers["Access-Control-Allow-Origin"] = origin
-        if request.method == "OPTIONS":
+        if is_preflight(request):
             response.headers["Access-Control-Allow-Methods"] = METHODS
             response.headers["Access-Control-Allow-Headers"] = HEADERS
             response.headers["Access-Control-Max-Age"] = _MAX_AGE
 
-    app.register_middleware(preflight, "request", priority=50)
     app.register_middleware(mark, "response")

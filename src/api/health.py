@@ -22,6 +22,7 @@ from calipso.relay import PART as RELAY
 blueprint = Blueprint("health")
 
 _SILENT_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
+_READY_LAG = 1000  # what read models catch up with in well under a second
 _TARGET = "target:"
 
 
@@ -52,8 +53,9 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests can be served: the store answers, and the read models follow."""
-        return self.store.ok and all(part.ok for part in self.projections if part.name != GUACAMOLE)
+        """Whether requests can be served: the store answers, and the read models follow closely."""
+        read_models = [part for part in self.projections if part.name != GUACAMOLE]
+        return self.store.ok and all(part.ok and (part.lag or 0) <= _READY_LAG for part in read_models)
 
     @property
     def is_well(self) -> bool:
@@ -61,20 +63,20 @@ class Health:
         return all(part.ok for part in (self.store, self.relay, *self.projections, *self.targets))
 
 
-@blueprint.get("/health/live")
+@blueprint.get("/health/live", ctx_open=True)
 async def live(_: Request) -> HTTPResponse:
     """The process serves."""
     return json({"status": "ok"})
 
 
-@blueprint.get("/health/ready")
+@blueprint.get("/health/ready", ctx_open=True)
 async def ready(request: Request) -> HTTPResponse:
     """Requests can be served."""
     health = await examine(context_of(request))
     return json({"status": "ok" if health.is_ready else "not ready"}, status=200 if health.is_ready else 503)
 
 
-@blueprint.get("/health")
+@blueprint.get("/health", ctx_open=True)
 async def whole(request: Request) -> HTTPResponse:
     """How every part is."""
     health = await examine(context_of(request))
@@ -89,7 +91,7 @@ async def whole(request: Request) -> HTTPResponse:
     return json(body, status=200 if health.is_ready else 503)
 
 
-@blueprint.get("/metrics")
+@blueprint.get("/metrics", ctx_open=True)
 async def metrics(request: Request) -> HTTPResponse:
     """Figures for Prometheus."""
     context = context_of(request)

@@ -1,13 +1,17 @@
 """Errors as clients see them: one table from the kind of an error to its status, and one shape of body."""
 
-from typing import Any
+from asyncio import CancelledError
+from http import HTTPStatus
 
 import structlog
-from sanic import HTTPResponse, Request, Sanic
+from sanic import HTTPResponse, Request
 from sanic.exceptions import MethodNotAllowed, SanicException
 from sanic.exceptions import NotFound as NoRoute
+from sanic.handlers import ErrorHandler
 
 from calipso import errors
+from calipso.api.paging import InvalidPage
+from calipso.api.routing import methods_of
 from calipso.api.wire import json
 from calipso.errors import CalipsoError
 from calipso.events.values import FailureReason
@@ -30,19 +34,31 @@ _STATUS: tuple[tuple[type[CalipsoError], int], ...] = (
     (errors.NotVisibleYet, 503),
 )
 _FAILED_START = {FailureReason.UNREACHABLE: 503, FailureReason.TIMEOUT: 504, FailureReason.CAPACITY: 504}
-_RETRY_SECONDS = 5
-_HEADERS = {
-    401: {"WWW-Authenticate": 'Basic realm="api"'},
-    429: {"Retry-After": "60"},
-    503: {"Retry-After": str(_RETRY_SECONDS)},
-}
-# what the frontend and older clients expect beside the `error` text
-_DETAILS: tuple[tuple[type[CalipsoError], str | None], ...] = (
-    (errors.NotSignedIn, None),
-    (errors.WrongCredentials, None),
-    (errors.NotPermitted, None),
-    (errors.NotFound, "Not found."),
-)
+_HEADERS = {401: {"WWW-Authenticate": 'Basic realm="api"'}, 503: {"Retry-After": "5"}}
+# kinds whose text the frontend and older clients look for under `detail`
+_DETAILED = (errors.NotSignedIn, errors.WrongCredentials, errors.NotPermitted)
+_CLIENT_CLOSED = 499  # for the log and the figures, nobody receives it
+
+
+class Problems(ErrorHandler):
+    """Answers every error of a request."""
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        """The answer to an error for which no handler is registered, which is every error."""
+        match exception:
+            case CalipsoError():
+                return problem(exception, known=getattr(request.ctx, "caller", None) is not None)
+            case NoRoute():
+                return _no_route(request)
+            case MethodNotAllowed():
+                return _no_method(request, exception)
+            case SanicException() if exception.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
+                headers = _HEADERS.get(exception.status_code, {})
+                return json({"error": str(exception)}, status=exception.status_code, headers=headers)
+            case CancelledError():
+                return HTTPResponse(status=_CLIENT_CLOSED)
+            case _:
+                return _unexpected(request, exception)
 
 
 def status_of(error: CalipsoError) -> int:
@@ -52,61 +68,53 @@ def status_of(error: CalipsoError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
-def problem(error: CalipsoError) -> HTTPResponse:
-    """The answer that tells of an error: always an `error` text, and what the kind has besides."""
-    body: dict[str, object] = {"error": str(error)}
-    for kind, detail in _DETAILS:
-        if isinstance(error, kind):
-            body["detail"] = detail or str(error)
-            break
-    if isinstance(error, errors.Invalid):
-        body["field"] = error.field
-    if isinstance(error, errors.NotVisibleYet):
-        body["event"] = error.event_id
+def problem(error: CalipsoError, *, known: bool) -> HTTPResponse:
+    """The answer that tells of an error: always an `error` text, and what the kind has besides.
+
+    Args:
+        error: what went wrong.
+        known: whether the caller is signed in; others are not told why a part of ours does not answer.
+    """
     status = status_of(error)
-    answer = json(body, status=status)
-    answer.headers.update(_HEADERS.get(status, {}))
-    return answer
+    headers = dict(_HEADERS.get(status, {}))
+    body: dict[str, object] = {"error": str(error)}
+    match error:
+        case InvalidPage():
+            body["detail"] = str(error)
+        case errors.NotFound():
+            body["detail"] = "Not found."
+        case errors.Invalid(field=field):
+            body["field"] = field
+        case errors.NotVisibleYet(event_id=event_id):
+            body["event"] = event_id
+        case errors.TooManyAttempts(seconds=seconds):
+            headers["Retry-After"] = str(seconds)
+        case errors.Unavailable(part=part) if not known:
+            body["error"] = f"{part} is not available"
+        case _ if isinstance(error, _DETAILED):
+            body["detail"] = str(error)
+        case _:
+            pass
+    if isinstance(error, errors.Unavailable):
+        _log.warning("not available", part=error.part, reason=error.reason)
+    return json(body, status=status, headers=headers)
 
 
-def install(app: Sanic[Any, Any]) -> None:
-    """Let the application answer errors in this way."""
-
-    @app.exception(CalipsoError)
-    async def known(_: Request, error: CalipsoError) -> HTTPResponse:
-        return problem(error)
-
-    @app.exception(MethodNotAllowed)
-    async def method(request: Request, error: MethodNotAllowed) -> HTTPResponse:
-        body = {"detail": f'Method "{request.method}" not allowed.'}
-        answer = json(body, status=405)
-        answer.headers["Allow"] = ", ".join(sorted(error.headers.get("Allow", "").split(", ")))
-        return answer
-
-    @app.exception(NoRoute)
-    async def no_route(request: Request, _: NoRoute) -> HTTPResponse:
-        if request.method in {"GET", "HEAD"} and _has_slashed_route(request):
-            query = f"?{request.query_string}" if request.query_string else ""
-            return HTTPResponse(status=301, headers={"Location": f"{request.path}/{query}"})
-        return json({"detail": "Not found.", "error": f"there is nothing at {request.path}"}, status=404)
-
-    @app.exception(Exception)
-    async def unknown(request: Request, error: Exception) -> HTTPResponse:
-        if isinstance(error, SanicException) and error.status_code < 500:  # noqa: PLR2004 - the client's own fault
-            return json({"error": str(error)}, status=error.status_code)
-        if isinstance(error, SanicException) and error.status_code == 503:  # noqa: PLR2004 - the server's own limit
-            return json({"error": str(error)}, status=503)
-        _log.exception("request failed", request_id=str(request.ctx.correlation_id), exc_info=error)
-        body = {"error": "internal error", "request_id": str(request.ctx.correlation_id)}
-        return json(body, status=500)
+def _no_route(request: Request) -> HTTPResponse:
+    """The way to the path with its slash, if that names something."""
+    if request.method in {"GET", "HEAD"} and request.method in methods_of(request, f"{request.path}/"):
+        query = f"?{request.query_string}" if request.query_string else ""
+        return HTTPResponse(status=301, headers={"Location": f"{request.path}/{query}"})
+    return json({"detail": "Not found.", "error": f"there is nothing at {request.path}"}, status=404)
 
 
-def _has_slashed_route(request: Request) -> bool:
-    """Whether the path names something when a slash is put behind it."""
-    if request.path.endswith("/"):
-        return False
-    try:
-        request.app.router.get(f"{request.path}/", "GET", None)
-    except SanicException:
-        return False
-    return True
+def _no_method(request: Request, error: MethodNotAllowed) -> HTTPResponse:
+    allowed = sorted(error.headers.get("Allow", "").split(", "))
+    body = {"detail": f'Method "{request.method}" not allowed.'}
+    return json(body, status=405, headers={"Allow": ", ".join(allowed)})
+
+
+def _unexpected(request: Request, error: Exception) -> HTTPResponse:
+    request_id = str(request.ctx.correlation_id)
+    _log.error("request failed", request_id=request_id, exc_info=error)
+    return json({"error": "internal error", "request_id": request_id}, status=500)

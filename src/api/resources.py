@@ -45,7 +45,7 @@ async def list_active(request: Request, username: str) -> HTTPResponse:
     return container_lists.answer(request, await container_lists.active_rows(request, username))
 
 
-@blueprint.get("/resource/run/<username:str>/<experiment:str>/<public_name:str>/", unquote=True)
+@blueprint.get("/resource/run/<username:str>/<experiment:str>/<public_name:str>/", unquote=True, ctx_changes=True)
 @blueprint.post("/resource/run/<username:str>/<experiment:str>/<public_name:str>/", unquote=True, name="run_by_post")
 @signed_in
 async def run(request: Request, username: str, experiment: str, public_name: str) -> HTTPResponse:
@@ -69,7 +69,7 @@ async def run(request: Request, username: str, experiment: str, public_name: str
             raise Conflict("run", "the container was stopped before it was usable")
 
 
-@blueprint.get("/resource/stop/<username:str>/<name:str>/<public_name:str>/", unquote=True)
+@blueprint.get("/resource/stop/<username:str>/<name:str>/<public_name:str>/", unquote=True, ctx_changes=True)
 @blueprint.post("/resource/stop/<username:str>/<name:str>/<public_name:str>/", unquote=True, name="stop_by_post")
 @signed_in
 async def stop(request: Request, username: str, name: str, public_name: str) -> HTTPResponse:  # noqa: ARG001 - contract
@@ -79,7 +79,7 @@ async def stop(request: Request, username: str, name: str, public_name: str) -> 
     return await _end(request, StopContainer(container_id=container_id), _ENDS, _ENDED_STATES)
 
 
-@blueprint.get("/resource/rm/<username:str>/<name:str>/<public_name:str>/", unquote=True)
+@blueprint.get("/resource/rm/<username:str>/<name:str>/<public_name:str>/", unquote=True, ctx_changes=True)
 @blueprint.post("/resource/rm/<username:str>/<name:str>/<public_name:str>/", unquote=True, name="remove_by_post")
 @signed_in
 async def remove(request: Request, username: str, name: str, public_name: str) -> HTTPResponse:  # noqa: ARG001 - contract

@@ -1,42 +1,148 @@
 """Runs one API process."""
 
+import asyncio
+import errno
+import os
+import signal
 import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import structlog
+from sanic import Sanic
+from sanic.exceptions import ServiceUnavailable
+from sanic.http.constants import Stage
+from sanic.server.async_server import AsyncioServer
 
-from calipso.api.app import create_app
+from calipso.api.app import App, create_app
 from calipso.backend import Backend
-from calipso.errors import Unavailable
+from calipso.errors import Invalid
 
 _log = structlog.get_logger()
 
 _BACKLOG = 1024
+_LISTEN_SECONDS = 5.0  # for the process before this one, which may still be ending
+_FINISH_SECONDS = 2.0
+_CUT_SECONDS = 1.0
+_TICK_SECONDS = 0.05
 
 
-def run(backend: Backend) -> None:
+def run(backend: Backend, *, on_ready: Callable[[str], None] | None = None) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Raises:
-        Unavailable: the address is in use, or not of this machine; or the store does not answer.
-    """
-    host, port = backend.settings.host, backend.settings.port
-    backend.installation  # noqa: B018 - a database that is not prepared is told now, not at the first request
-    app = create_app(backend, on_ready=lambda: _log.info("serving", host=host, port=port))
-    app.run(sock=listening_socket(host, port), single_process=True, motd=False, access_log=False)
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address.
+    Args:
+        backend: the bound parts.
+        on_ready: called with the address when requests are served.
 
     Raises:
-        Unavailable: the address is in use, or not of this machine.
+        Invalid: nothing can listen on the address of the settings.
+        Unavailable: the store does not answer, or its database is not prepared.
     """
+    # the library advises people to develop with it when it sees a terminal
+    os.environ.setdefault("SANIC_IGNORE_PRODUCTION_WARNING", "true")
+    with listening(backend.settings.host, backend.settings.port) as listener:
+        asyncio.run(_serve_until_signal(backend, listener, on_ready))
+
+
+async def _serve_until_signal(
+    backend: Backend, listener: socket.socket, on_ready: Callable[[str], None] | None
+) -> None:
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with serving(backend, listener) as url:
+        _log.info("serving", url=url)
+        if on_ready is not None:
+            on_ready(url)
+        await told.wait()
+        _log.info("stopping")
+
+
+@asynccontextmanager
+async def serving(backend: Backend, listener: socket.socket) -> AsyncIterator[str]:
+    """Serve requests within the block; gives the address.
+
+    At its end requests have two seconds to finish; those that are held longer are answered with 503.
+
+    Args:
+        backend: the bound parts.
+        listener: what `listening` gave.
+
+    Raises:
+        Unavailable: the store does not answer, or its database is not prepared.
+    """
+    await asyncio.to_thread(lambda: backend.installation)  # told now, not at the first request
+    app = create_app(backend)
+    waiting = app.ctx.calipso.waiting
     try:
-        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, number)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        made.listen(_BACKLOG)
-    except OSError as error:
-        raise Unavailable(f"the address {host}:{port}", error.strerror or str(error)) from error
-    return made
+        await waiting.begin()
+        server = await _make_server(app, listener)
+        async with asyncio.TaskGroup() as group:
+            hearing = group.create_task(waiting.run())
+            await server.start_serving()  # type: ignore[no-untyped-call]  # the library has no types here
+            try:
+                yield _url(listener)
+            finally:
+                await _stop(server)
+                hearing.cancel()
+    finally:
+        Sanic.unregister_app(app)
+
+
+async def _make_server(app: App, listener: socket.socket) -> AsyncioServer:
+    # the library would begin to accept before the application is complete
+    options = {"start_serving": False}
+    server = await app.create_server(sock=listener, backlog=_BACKLOG, asyncio_server_kwargs=options)
+    if server is None:
+        raise RuntimeError("the library made no server")
+    await server.startup()  # type: ignore[no-untyped-call]  # the library has no types here
+    return server
+
+
+async def _stop(server: AsyncioServer) -> None:
+    server.close()  # type: ignore[no-untyped-call]  # the library has no types here
+    await _let_finish(server, _FINISH_SECONDS)
+    for connection in set(server.connections):
+        if connection.http and connection.http.stage is Stage.HANDLER:
+            # as the library itself does at its response timeout
+            connection.http.exception = ServiceUnavailable("the server is stopping")
+            connection.http.request.ctx.task.cancel()
+        else:
+            connection.abort()
+    await _let_finish(server, _CUT_SECONDS)
+
+
+async def _let_finish(server: AsyncioServer, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while server.connections and time.monotonic() < deadline:
+        for connection in set(server.connections):
+            connection.close_if_idle()
+        await asyncio.sleep(_TICK_SECONDS)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address; waits a moment for one that is in use.
+
+    Args:
+        host: a name or an address of this machine.
+        port: 0 for any.
+
+    Raises:
+        Invalid: nothing can listen there.
+    """
+    deadline = time.monotonic() + _LISTEN_SECONDS
+    while True:
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                reason = f"cannot listen on {host}:{port}: {error.strerror or error}"
+                raise Invalid("settings", f"CALIPSO_HOST, CALIPSO_PORT: {reason}") from error
+        time.sleep(_TICK_SECONDS)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,6 +1,7 @@
 """The wire form of values, in both directions; a reader that refuses a value names its field."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -24,9 +25,10 @@ _DIGITS_LIMIT = 18  # more digits than a 64-bit id has cannot name anything
 _SMALLEST = 2**20
 
 
-def json(value: object, *, status: int = 200) -> HTTPResponse:
+def json(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> HTTPResponse:
     """An answer with a value as compact JSON."""
-    return HTTPResponse(msgspec.json.encode(value), status=status, content_type="application/json")
+    body = msgspec.json.encode(value)
+    return HTTPResponse(body, status=status, headers=dict(headers or {}), content_type="application/json")
 
 
 def format_time(time: datetime) -> str:

@@ -1,0 +1,64 @@
+"""Requests as they arrive: what each of them carries from its beginning, and which are too malformed to serve."""
+
+import asyncio
+import re
+import time
+from types import SimpleNamespace
+from urllib.parse import unquote_to_bytes
+from uuid import UUID, uuid4
+
+from sanic import Request as SanicRequest
+
+from calipso.errors import Invalid
+
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_BODY_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
+
+
+class Request(SanicRequest):
+    """A request whose `ctx` has from its beginning `caller`, `correlation_id`, `began` and `task`.
+
+    `began` is a time of the performance counter, `task` the task that serves the request.
+    """
+
+    @staticmethod
+    def make_context() -> SimpleNamespace:
+        """What handlers and middleware find at `ctx`."""
+        return SimpleNamespace(
+            caller=None, correlation_id=uuid4(), began=time.perf_counter(), task=asyncio.current_task()
+        )
+
+
+async def begin(request: SanicRequest) -> None:
+    """Take the time, and the id that a client gives its request, if it is a uuid."""
+    context = request.ctx  # made now
+    sent = request.headers.get("x-request-id", "")
+    if _UUID.fullmatch(sent):
+        context.correlation_id = UUID(sent)
+
+
+async def check_lawful(request: SanicRequest) -> None:
+    """Refuse what no handler could understand.
+
+    Raises:
+        Invalid: the address or the body is malformed, or the body of a type that nothing here takes.
+    """
+    target = request.raw_url.decode("ascii", "replace")
+    if _BROKEN_ESCAPE.search(target):
+        raise Invalid("address", "has a % without two hexadecimal digits behind it")
+    _check_text("address", unquote_to_bytes(target))
+    if request.body:
+        kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if kind not in _BODY_TYPES:
+            raise Invalid("content-type", f"must be one of {', '.join(sorted(_BODY_TYPES))}")
+        _check_text("body", request.body)
+
+
+def _check_text(field: str, content: bytes) -> None:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(field, "is not UTF-8") from error
+    if "\0" in text:
+        raise Invalid(field, "holds a NUL character")

@@ -1,0 +1,151 @@
+"""The real API on a port of its own, with projections behind it; no relay, no target."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from calipso import credentials, settings
+from calipso.api.server import listening, serving
+from calipso.backend import Backend
+from calipso.bootstrap import migrate, project
+from calipso.commands.dispatch import cause_of
+from calipso.commands.handling import USER_NAME
+from calipso.commands.user import RegisterUser
+from calipso.events.user import Role
+
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """A served installation: `url` is where it answers, `backend` how tests act on it beside HTTP."""
+
+    url: str
+    backend: Backend
+
+    def obey(self, command: object) -> None:
+        """Issue a command as the command line does."""
+        self.backend.dispatcher.dispatch(command, cause_of("service:test"))
+
+    def add_user(self, name: str = "", *, admin: bool = False, password: str = PASSWORD) -> str:
+        """Open an account with a password; gives its name, by default one that nobody has."""
+        name, user_id = name or f"user-{uuid4().hex[:8]}", uuid4()
+        roles = frozenset({Role.ADMINISTRATOR} if admin else ())
+        name_id = self.backend.installation.naming.user_name(name)
+        self.obey(RegisterUser(user_id=user_id, name_id=name_id, name=name, roles=roles))
+        self.backend.passwords.set(user_id, password)
+        return name
+
+    def user_id(self, name: str) -> UUID:
+        """The uuid of an account."""
+        found = self.backend.dispatcher.state(USER_NAME, self.backend.installation.naming.user_name(name))
+        assert found is not None
+        return found
+
+    @asynccontextmanager
+    async def anonymous(self, **options: object) -> AsyncIterator[aiohttp.ClientSession]:
+        """A client that nobody has signed in; it keeps cookies."""
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(self.url, cookie_jar=jar, **options) as session:  # type: ignore[arg-type]  # passed on
+            yield session
+
+    @asynccontextmanager
+    async def signed_in(self, name: str, password: str = PASSWORD) -> AsyncIterator[aiohttp.ClientSession]:
+        """A client signed in by cookie, which sends the token with every request."""
+        async with self.anonymous() as session:
+            async with session.post("/login/", json={"username": name, "password": password}) as answer:
+                assert answer.status == 200, await answer.text()
+                session.headers["X-CSRFToken"] = answer.cookies["csrftoken"].value
+            yield session
+
+    @asynccontextmanager
+    async def basic(self, name: str, password: str = PASSWORD) -> AsyncIterator[aiohttp.ClientSession]:
+        """A client that sends name and password with every request."""
+        async with self.anonymous(auth=aiohttp.BasicAuth(name, password)) as session:
+            yield session
+
+
+@contextmanager
+def served(backend: Backend) -> Iterator[Api]:
+    """Serve a prepared installation, and keep its projections up to date, within the block."""
+    told: queue.SimpleQueue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event] | BaseException] = queue.SimpleQueue()
+
+    async def main() -> None:
+        with listening("127.0.0.1", 0) as listener:
+            async with asyncio.TaskGroup() as group:
+                projecting = group.create_task(project(backend))
+                async with serving(backend, listener) as url:
+                    ending = asyncio.Event()
+                    told.put((url, asyncio.get_running_loop(), ending))
+                    await ending.wait()
+                projecting.cancel()
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            told.put(error)
+            raise
+
+    thread = threading.Thread(target=run, name="api")
+    thread.start()
+    begun = told.get(timeout=30)
+    if isinstance(begun, BaseException):
+        raise begun
+    url, loop, ending = begun
+    try:
+        yield Api(url=url, backend=backend)
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+def url_of(conninfo: str) -> str:
+    """The URL that says the same as a connection string."""
+    given = conninfo_to_dict(conninfo)
+    query = {name: str(given[name]) for name in ("host", "port") if given.get(name)}
+    user = quote(str(given.get("user") or ""))
+    return f"postgresql://{user}@/{given['dbname']}?{urlencode(query)}"
+
+
+@pytest.fixture(scope="session")
+def make_backend(make_database: Callable[[], str]) -> Callable[..., Backend]:
+    """Makes a prepared installation with databases of its own; takes settings."""
+
+    def make(**given: object) -> Backend:
+        made = Backend(
+            settings.load(
+                **{
+                    "database_url": make_database(),
+                    "guacamole_database_url": url_of(make_database()),
+                    "nats_url": "nats://127.0.0.1:9",
+                    "master_keys": credentials.generate_key_line(),
+                    **given,
+                }
+            )
+        )
+        migrate(made, make_guacamole=True)
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def api(make_backend: Callable[..., Backend]) -> Iterator[Api]:
+    """A served installation, shared by the tests of a module."""
+    backend = make_backend(cors_origin_whitelist="https://portal.example.org,localhost:4200")
+    try:
+        with served(backend) as made:
+            yield made
+    finally:
+        backend.close()
