@@ -100,9 +100,11 @@ async def project(backend: Backend) -> None:
     following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report)]
 
     async def listen() -> None:
-        async for _ in backend.database.listen(STORED):
-            for _, woken in following:
-                woken.set()
+        async for _, payload in backend.database.listen(STORED):
+            kinds = set(payload.split(",")) if payload else None
+            for runner, woken in following:
+                if kinds is None or kinds & runner.kinds:
+                    woken.set()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(listen())

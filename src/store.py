@@ -77,7 +77,7 @@ BEGIN
         SELECT n.stream, b.base + n.step, n.topic, n.state, coalesce(instant, clock_timestamp()), command, n.place - 1
         FROM numbered n JOIN based b USING (stream) ORDER BY n.place
         RETURNING *;
-    PERFORM pg_notify('{STORED}', '');
+    PERFORM pg_notify('{STORED}', (SELECT string_agg(DISTINCT split_part(t, '.', 2), ',') FROM unnest(topics) AS t));
 END
 $body$
 """  # noqa: S608 - the numbers and names in it are our own

@@ -64,7 +64,7 @@ class Waiting:
             async for channel, payload in self._database.listen(STORED, SHOWN):
                 if channel == SHOWN:
                     await self._tell_shown(parse_notice(payload))
-                else:
+                elif not channel or ContainerEvent.kind in payload.split(","):
                     self._is_look_due |= not channel
                     self._stored.set()
 

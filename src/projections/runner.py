@@ -50,6 +50,9 @@ class Runner:
         engine: the database where the rows live.
         log: where the events are read.
         report: told the position, whether the projection works, and a detail.
+
+    Attributes:
+        kinds: the kinds of the streams whose events concern the projection.
     """
 
     def __init__(self, *, projection: Projection, engine: Engine, log: EventLog, report: Report) -> None:
@@ -58,6 +61,7 @@ class Runner:
         self._log = log
         self._report = report
         self._stored: int | None = None  # the position in the database, as far as we know
+        self.kinds = frozenset(topic.split(".")[1] for topic in projection.topics)
         self._seen = 0  # no event of interest lies between the stored position and this one
 
     def catch_up(self) -> int:
