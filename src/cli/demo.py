@@ -57,7 +57,7 @@ def _users(backend: Backend) -> None:
     naming = backend.installation.naming
     missing = [n for n in _USERS if backend.dispatcher.state(USER_NAME, naming.user_name(n)) is None]
     given = os.environ.get("CALIPSO_DEMO_PASSWORD")
-    password = given or secrets.token_urlsafe(12)
+    password = given or secrets.token_hex(8)
     for name in missing:
         users.register(backend, name, password=password, admin=_USERS[name])
     if given:
