@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -82,6 +83,6 @@ def page_object(
 def page_url(request: Request, number: int) -> str:
     """The absolute address of another page of the same list; the first page needs no number."""
     others = [(name, value) for name, value in request.get_query_args(keep_blank_values=True) if name != _PAGE]
-    parameters = sorted([*others, *([(_PAGE, str(number))] if number > 1 else [])])
+    parameters = sorted([*others, *([(_PAGE, str(number))] if number > 1 else [])], key=itemgetter(0))
     query = f"?{urlencode(parameters)}" if parameters else ""
     return f"{request.scheme}://{request.host}{request.path}{query}"
