@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -138,21 +138,31 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _check(self) -> "Settings":
+    @field_validator("max_cpu_per_user", "max_ram_per_user", "max_storage_per_user")
+    @classmethod
+    def _check_size(cls, value: str, info: ValidationInfo) -> str:
+        parse = sizes.parse_cpus if info.field_name == "max_cpu_per_user" else sizes.parse_size
         try:
-            self.limits()
+            parse(value, str(info.field_name))
         except Invalid as error:
-            raise ValueError(str(error)) from error
-        names = [target.name for target in self.effective_targets()]
-        if len(set(names)) != len(names):
-            message = "targets: every target needs a name of its own"
+            raise ValueError(error.reason) from error
+        return value
+
+    @field_validator("experiments_datasets_root", "experiments_output")
+    @classmethod
+    def _check_absolute(cls, value: str) -> str:
+        if not value.startswith("/"):
+            message = "must be an absolute path"
             raise ValueError(message)
-        for field in ("experiments_datasets_root", "experiments_output"):
-            if not getattr(self, field).startswith("/"):
-                message = f"{field}: must be an absolute path"
-                raise ValueError(message)
-        return self
+        return value
+
+    @field_validator("targets")
+    @classmethod
+    def _check_names(cls, value: tuple[TargetSettings, ...]) -> tuple[TargetSettings, ...]:
+        if len({target.name for target in value}) != len(value):
+            message = "every target needs a name of its own"
+            raise ValueError(message)
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -33,9 +33,10 @@ def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALIPSO_PORT", "many")
     monkeypatch.setenv("CALIPSO_RUN_LIMIT", "-1")
     monkeypatch.setenv("CALIPSO_FACILITY", "no dots. no spaces")
+    monkeypatch.setenv("CALIPSO_MAX_RAM_PER_USER", "lots")
     with pytest.raises(Invalid) as caught:
         settings.load()
-    assert all(name in str(caught.value) for name in ("CALIPSO_PORT", "CALIPSO_RUN_LIMIT", "CALIPSO_FACILITY"))
+    assert all(name in str(caught.value) for name in ("PORT", "RUN_LIMIT", "FACILITY", "MAX_RAM_PER_USER"))
 
 
 @pytest.mark.parametrize(

@@ -23,17 +23,21 @@ IMAGES = {
 }
 
 
+ENGINE = "unix:///var/run/docker.sock"
+TARGETS = json.dumps(
+    [
+        {"name": "links", "runtime": "static_link"},
+        {"name": "docker-a", "runtime": "docker_container", "address": ENGINE},
+        {"name": "docker-b", "runtime": "docker_container", "address": ENGINE},
+        {"name": "away", "runtime": "docker_container", "address": "tcp://127.0.0.1:9"},
+    ]
+)
+
+
 @pytest.fixture(scope="session")
 def installation() -> Iterator[System]:
     """A running installation with users, an experiment with two sessions, and the test images."""
-    engine = "unix:///var/run/docker.sock"
-    targets = [
-        {"name": "links", "runtime": "static_link"},
-        {"name": "docker-a", "runtime": "docker_container", "address": engine},
-        {"name": "docker-b", "runtime": "docker_container", "address": engine},
-        {"name": "away", "runtime": "docker_container", "address": "tcp://127.0.0.1:9"},
-    ]
-    with system(CALIPSO_TARGETS=json.dumps(targets)) as made:
+    with system(CALIPSO_TARGETS=TARGETS) as made:
         made.start()
         fill(made)
         yield made

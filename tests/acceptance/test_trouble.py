@@ -1,12 +1,11 @@
 """What dies, when: the record and the world agree again, and running desktops do not notice."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from tests.acceptance.conftest import fill, ours, remove_all
+from tests.acceptance.conftest import TARGETS, fill, ours, remove_all
 from tests.acceptance.system import Client, System, signed_in, system
 from tests.conftest import wait_until
 
@@ -18,14 +17,7 @@ PARTS = ["calipso api", "calipso project", "calipso relay", "calipso provision d
 @pytest.fixture(scope="module")
 def shaken() -> Iterator[System]:
     """An installation that the tests of this module may break."""
-    engine = "unix:///var/run/docker.sock"
-    targets = [
-        {"name": "links", "runtime": "static_link"},
-        {"name": "docker-a", "runtime": "docker_container", "address": engine},
-        {"name": "docker-b", "runtime": "docker_container", "address": engine},
-        {"name": "away", "runtime": "docker_container", "address": "tcp://127.0.0.1:9"},
-    ]
-    with system(CALIPSO_TARGETS=json.dumps(targets)) as made:
+    with system(CALIPSO_TARGETS=TARGETS) as made:
         made.start()
         fill(made)
         made.command("images", "change", "slow", "--target", "docker-a")
