@@ -57,6 +57,8 @@ class Database:
         pool_options = self.datastore.pool.kwargs
         if isinstance(pool_options, dict):
             pool_options |= parts | {"application_name": "calipso"}
+        # by default the pool tries again after ever longer times, and sleeps on when the database is back
+        self.datastore.pool.reconnect_timeout = _RECONNECT_SECONDS
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection[DictRow]]:
