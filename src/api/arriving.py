@@ -4,15 +4,19 @@ import asyncio
 import re
 import time
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import UUID, uuid4
 
 from sanic import Request as SanicRequest
+from sanic.compat import Header
+from sanic.exceptions import BadURL
 
 from calipso.errors import Invalid
 
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_STAND_IN = "NONE"  # the library's method for a request that it could not read, made to be answered with an error
 _BODY_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
 
@@ -21,6 +25,14 @@ class Request(SanicRequest):
 
     `began` is a time of the performance counter, `task` the task that serves the request.
     """
+
+    def __init__(self, url_bytes: bytes, headers: Header, *, method: str, **given: Any) -> None:  # noqa: ANN401 - passed on
+        try:
+            super().__init__(url_bytes, headers, method=method, **given)
+        except BadURL:
+            if method != _STAND_IN:
+                raise
+            super().__init__(b"*", headers, method=method, **given)
 
     @staticmethod
     def make_context() -> SimpleNamespace:

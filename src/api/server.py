@@ -138,8 +138,10 @@ def listening(host: str, port: int) -> socket.socket:
             return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                reason = f"cannot listen on {host}:{port}: {error.strerror or error}"
-                raise Invalid("settings", f"CALIPSO_HOST, CALIPSO_PORT: {reason}") from error
+                # an error of name resolution has a number of its own
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+                where = f"CALIPSO_HOST, CALIPSO_PORT: cannot listen on {host}:{port}"
+                raise Invalid("settings", f"{where}: {reason}") from error
         time.sleep(_TICK_SECONDS)
 
 

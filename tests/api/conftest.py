@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ from calipso.commands.user import RegisterUser
 from calipso.events.user import Role
 
 PASSWORD = "correct horse battery staple"
+
+
+def basic(name: str, password: str) -> str:
+    """The Authorization header of a name and a password."""
+    return f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,24 +76,24 @@ class Api:
     @asynccontextmanager
     async def basic(self, name: str, password: str = PASSWORD) -> AsyncIterator[aiohttp.ClientSession]:
         """A client that sends name and password with every request."""
-        async with self.anonymous(auth=aiohttp.BasicAuth(name, password)) as session:
+        async with self.anonymous(headers={"Authorization": basic(name, password)}) as session:
             yield session
 
 
 @contextmanager
-def served(backend: Backend) -> Iterator[Api]:
-    """Serve a prepared installation, and keep its projections up to date, within the block."""
+def served(backend: Backend, *, projecting: bool = True) -> Iterator[Api]:
+    """Serve a prepared installation within the block, and keep its projections up to date unless told otherwise."""
     told: queue.SimpleQueue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event] | BaseException] = queue.SimpleQueue()
 
     async def main() -> None:
         with listening("127.0.0.1", 0) as listener:
             async with asyncio.TaskGroup() as group:
-                projecting = group.create_task(project(backend))
+                task = group.create_task(project(backend) if projecting else asyncio.sleep(0))
                 async with serving(backend, listener) as url:
                     ending = asyncio.Event()
                     told.put((url, asyncio.get_running_loop(), ending))
                     await ending.wait()
-                projecting.cancel()
+                task.cancel()
 
     def run() -> None:
         try:
@@ -149,3 +155,15 @@ def api(make_backend: Callable[..., Backend]) -> Iterator[Api]:
             yield made
     finally:
         backend.close()
+
+
+@pytest.fixture(scope="module")
+def somebody(api: Api) -> str:
+    """The name of an ordinary account."""
+    return api.add_user()
+
+
+@pytest.fixture(scope="module")
+def administrator(api: Api) -> str:
+    """The name of an account that administrates."""
+    return api.add_user(admin=True)
