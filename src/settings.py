@@ -99,6 +99,9 @@ class Settings(BaseSettings):
         tuple[str, ...], NoDecode, Field(description="origins of frontends, with or without scheme, comma-separated")
     ] = ()
     cookie_secure: Annotated[bool, Field(description="mark cookies Secure; set it when served by HTTPS")] = False
+    proxies_count: Annotated[
+        int, Field(ge=0, description="proxies in front of the API, whose X-Forwarded headers are believed")
+    ] = 0
     # the facility's rules
     max_resources_per_user: Annotated[int, Field(ge=0, description="active containers of a user")] = 5
     max_cpu_per_user: Annotated[str, Field(description="processors of a user's containers together")] = "10"
