@@ -104,13 +104,13 @@ def test_it_ends_well_when_the_user_ends_it(running: Container) -> None:
     wait_until(lambda: has_terminal(running))
     running.exec_run(["jwm", "-exit"])
     assert exit_code(running) == 0
-    assert "the user ended the desktop" in log_of(running)
+    wait_for_log(running, "the user ended the desktop")
 
 
 def test_it_fails_when_the_server_dies(running: Container) -> None:
     running.exec_run(["pkill", "-9", "Xvnc"])
     assert exit_code(running) == 1
-    assert "the VNC server ended" in log_of(running)
+    wait_for_log(running, "the VNC server ended")  # the engine may tell the end before the last line
 
 
 def test_the_health_check_passes(running: Container) -> None:
@@ -131,4 +131,4 @@ def test_it_says_what_it_lacks(
 ) -> None:
     container = start(desktop, password=password, **options)
     assert exit_code(container) == 78
-    assert reason in log_of(container)
+    wait_for_log(container, reason)

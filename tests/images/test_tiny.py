@@ -30,7 +30,7 @@ def test_it_serves_a_page_with_every_right_taken_away(tiny: str, start: Start) -
     container = start(tiny, **HTTP)
     wait_for_log(container, "ready on port 8888")
     assert status_of(container) == 200
-    assert "started as 12345:12345" in log_of(container)
+    wait_for_log(container, "started as 12345:12345")
 
 
 def test_it_ends_at_once_on_term(tiny: str, start: Start) -> None:
@@ -46,20 +46,20 @@ def test_the_vnc_variant_greets_many_viewers_at_once(tiny: str, start: Start) ->
     container = start(f"{tiny}-vnc", **VNC)
     wait_for_log(container, "ready on port 5901")
     with connect(*address_of(container, 5901)), connect(*address_of(container, 5901)):
-        assert "no vnc password file" in log_of(container)
+        wait_for_log(container, "no vnc password file")
 
 
 def test_the_vnc_variant_reads_the_secret_and_keeps_it(tiny: str, start: Start) -> None:
     container = start(f"{tiny}-vnc", password="s3cret-w")
     wait_for_log(container, "ready")
-    assert "vnc password file read" in log_of(container)
+    wait_for_log(container, "vnc password file read")
     assert "s3cret" not in log_of(container)
 
 
 def test_the_vnc_variant_tells_of_a_secret_that_it_must_not_read(tiny: str, start: Start) -> None:
     container = start(f"{tiny}-vnc", password="s3cret-w", user="23456:23456")
     assert exit_code(container) == 4
-    assert "cannot be read" in log_of(container)
+    wait_for_log(container, "cannot be read")
 
 
 def test_the_slow_variant_listens_after_three_seconds(tiny: str, start: Start) -> None:
@@ -75,13 +75,13 @@ def test_some_variants_end_by_themselves(tiny: str, start: Start, variant: str, 
     began = time.monotonic()
     assert exit_code(container) == code
     assert time.monotonic() - began > seconds - 0.5
-    assert f"exit code {code}" in log_of(container)
+    wait_for_log(container, f"exit code {code}")
 
 
 def test_a_crash_leaves_lines_in_the_log(tiny: str, start: Start) -> None:
     container = start(f"{tiny}-crash")
     exit_code(container)
-    assert "line 5 of 5" in log_of(container)
+    wait_for_log(container, "line 5 of 5")
 
 
 def test_the_token_variant_prints_its_token_once_it_listens(tiny: str, start: Start) -> None:
@@ -108,7 +108,7 @@ def test_the_stubborn_variant_has_to_be_killed(tiny: str, start: Start) -> None:
 def test_switches_can_be_given_as_environment(tiny: str, start: Start) -> None:
     container = start(tiny, environment={"CALIPSO_TINY_LOG_LINES": "120", "CALIPSO_TINY_CRASH": "9"})
     assert exit_code(container) == 9
-    assert "line 120 of 120" in log_of(container)
+    wait_for_log(container, "line 120 of 120")
 
 
 def test_every_variant_is_small_and_tells_its_port(engine: docker.DockerClient, tiny: str) -> None:
