@@ -22,7 +22,7 @@ from calipso.relay import PART as RELAY
 blueprint = Blueprint("health")
 
 _SILENT_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
-_READY_LAG = 1000  # what read models catch up with in well under a second
+_READY_LAG = 10_000  # events that do not concern a read model may wait a second until it looks at them
 _TARGET = "target:"
 
 

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.api.conftest import PASSWORD, Api, basic, served
 
+from calipso.api.health import Health, PartHealth
 from calipso.backend import Backend
 from calipso.projections.registry import GUACAMOLE, read_models
 
@@ -105,6 +106,15 @@ async def test_a_read_model_that_stands_still_makes_it_unready(make_backend: Cal
         assert (status, told["status"]) == (503, "failing")
         assert told["projections"]["users"]["detail"] == "stopped before position 7"
     backend.close()
+
+
+@pytest.mark.parametrize(("lag", "is_ready"), [(0, True), (1000, True), (1_000_000, False)])
+def test_a_read_model_that_is_being_rebuilt_makes_it_unready(lag: int, is_ready: bool) -> None:
+    store, relay = (PartHealth(name=name, ok=True, detail="") for name in ("store", "relay"))
+    users = PartHealth(name="users", ok=True, detail="", lag=lag)
+    guacamole = PartHealth(name=GUACAMOLE, ok=False, detail="no answer", lag=1_000_000)
+    health = Health(store=store, relay=relay, projections=[users, guacamole], targets=[])
+    assert health.is_ready is is_ready
 
 
 async def test_without_a_database(
