@@ -19,7 +19,6 @@ from calipso.errors import Unavailable
 
 STORED = "calipso_stored"  # rings with the kinds of the events that were stored, comma-separated
 SHOWN = "calipso_shown"  # rings with the parts that reported, each with its position
-SIGNED_OUT = "calipso_signed_out"
 
 _RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 1.0

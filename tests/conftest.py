@@ -14,8 +14,27 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from calipso.embedded import Embedded
+
+# examples are made slowly while other tests keep the processors busy
+settings.register_profile("calipso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calipso")
+
+_WITH_SERVERS = {"acceptance", "api", "embedded", "guacamole", "images", "packaging", "relay"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `unit` what needs no server of any kind."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        fixtures: list[str] = getattr(item, "fixturenames", [])
+        needs = {"docker", "mariadb", "slow"} & {mark.name for mark in item.iter_markers()}
+        # a parameter may ask for PostgreSQL by name
+        asks = "make_database" in fixtures or "postgres" in item.name
+        if folder not in _WITH_SERVERS and not asks and not needs:
+            item.add_marker(pytest.mark.unit)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import structlog
@@ -22,6 +23,7 @@ from calipso.errors import Invalid
 _log = structlog.get_logger()
 
 _BACKLOG = 1024
+_THREADS = 32
 _LISTEN_SECONDS = 5.0  # for the process before this one, which may still be ending
 _FINISH_SECONDS = 2.0
 _CUT_SECONDS = 1.0
@@ -48,6 +50,8 @@ def run(backend: Backend, *, on_ready: Callable[[str], None] | None = None) -> N
 async def _serve_until_signal(
     backend: Backend, listener: socket.socket, on_ready: Callable[[str], None] | None
 ) -> None:
+    # the default is a few threads more than processors, but ours wait for the database
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
