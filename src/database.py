@@ -73,23 +73,14 @@ class Database:
             raise Unavailable("the event store", str(error).strip()) from error
 
     def engine(self) -> Engine:
-        """An SQLAlchemy engine for the read models of this database.
-
-        They derive from events and keep their position with their rows, so a commit need not wait for the disk.
-        """
+        """An SQLAlchemy engine for the read models of this database."""
         return create_engine(
             "postgresql+psycopg://",
-            creator=self._connect_for_read_models,
+            creator=lambda: psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS)),
             pool_pre_ping=True,
             pool_size=8,
             max_overflow=8,
         )
-
-    def _connect_for_read_models(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS), autocommit=True)
-        connection.execute("SET synchronous_commit = off")
-        connection.autocommit = False
-        return connection
 
     def close(self) -> None:
         """Give back all connections."""

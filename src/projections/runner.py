@@ -131,6 +131,8 @@ class Runner:
                 if time.monotonic() - told > _HEARTBEAT_SECONDS:
                     await asyncio.to_thread(self._report, position, True, "")
                     told = time.monotonic()
+                    # a database that crashed or was restored may be behind what we know: read the position again
+                    self._stored = None
             except PoisonEvent as error:
                 told = await self._trouble(str(error), _POISON_SECONDS)
             except OUTAGES as error:

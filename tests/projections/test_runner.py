@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Column, Connection, Engine, Table, Text, Uuid, create_engine, insert, select
+from sqlalchemy import Column, Connection, Engine, Table, Text, Uuid, create_engine, delete, insert, select
 
 from calipso.codec import Codec
 from calipso.commands.dispatch import cause_of
@@ -199,6 +199,19 @@ async def test_following_catches_up_when_woken(
         write(store, 1)
         woken.set()
         await until(lambda: (2, True, "") in reports)
+
+
+async def test_a_database_that_went_back_is_caught_up_again(
+    runner: Runner, store: MemoryStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calipso.projections.runner._HEARTBEAT_SECONDS", 0)
+    granted = write(store, 2)
+    runner.catch_up()
+    with engine.begin() as connection:  # as after a crash that lost the last commits, or a restored backup
+        connection.execute(delete(_granted))
+        runner.projection.save_position(connection, 0)
+    async with following(runner, asyncio.Event()):
+        await until(lambda: rows(engine) == set(granted))
 
 
 async def test_a_poison_event_is_told_and_stops_this_projection(
