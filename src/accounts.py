@@ -7,6 +7,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from uuid import UUID
 
 from argon2 import PasswordHasher
@@ -44,8 +45,12 @@ _REMEMBERED = 10_000
 _REMEMBERED_SECONDS = 60.0
 
 _hasher = PasswordHasher()
-# verified when there is no such account, so that an answer takes as long as for one that exists
-_NOBODY = _hasher.hash(secrets.token_urlsafe())
+
+
+@cache
+def _nobodys_hash() -> str:
+    """What is verified when there is no such account, so that an answer takes as long as for one that exists."""
+    return _hasher.hash(secrets.token_urlsafe())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +96,7 @@ class Passwords:
         """Whether this is the account's password; takes as long when there is no account."""
         stored = self._hash_of(user_id) if user_id else None
         try:
-            _hasher.verify(stored or _NOBODY, password[:_PASSWORD_LIMIT])
+            _hasher.verify(stored or _nobodys_hash(), password[:_PASSWORD_LIMIT])
         except VerificationError:
             return False
         if stored is None:
