@@ -1,8 +1,7 @@
 """Apache Guacamole's tables, 1.0.0 to 1.6.x, as its JDBC extensions read them; and the two that we keep beside them.
 
 The layout is Guacamole's, on PostgreSQL and on MySQL or MariaDB. Most tables are only declared so that a database of
-ours can serve Guacamole; the projection writes entity, user, user permission, connection, parameter, attribute and
-connection permission, and nothing else.
+ours can serve Guacamole; the projection writes the tables of `WRITTEN`, and nothing else.
 """
 
 from typing import Any
@@ -101,7 +100,7 @@ Table(
     "guacamole_user_group_member",
     guacamole,
     _reference("user_group_id", "guacamole_user_group.user_group_id", primary_key=True),
-    _reference("member_entity_id", "guacamole_entity.entity_id", primary_key=True),
+    _reference("member_entity_id", "guacamole_entity.entity_id", primary_key=True, index=True),
 )
 connection_group = Table(
     "guacamole_connection_group",
@@ -197,6 +196,7 @@ connection_history = Table(
     Column("sharing_profile_name", String(128)),
     Column("start_date", _INSTANT, nullable=False, index=True),
     Column("end_date", _INSTANT, index=True),
+    Index("guacamole_connection_history_connection_id_start_date", "connection_id", "start_date"),
 )
 Table(
     "guacamole_user_history",
@@ -207,6 +207,7 @@ Table(
     Column("remote_host", String(256)),
     Column("start_date", _INSTANT, nullable=False, index=True),
     Column("end_date", _INSTANT, index=True),
+    Index("guacamole_user_history_user_id_start_date", "user_id", "start_date"),
 )
 Table(
     "guacamole_user_password_history",
@@ -218,8 +219,18 @@ Table(
     Column("password_date", _INSTANT, nullable=False),
 )
 
-# what we know of each container from its request until its end; the ids are set while its rows are there
-known = Table(
+WRITTEN = (
+    entity,
+    user,
+    user_permission,
+    connection,
+    connection_parameter,
+    connection_attribute,
+    connection_permission,
+)
+
+# what is kept of each container from its request until its end; the ids are set once its rows are there
+kept = Table(
     "calipso_connection",
     ours,
     Column("container_id", String(36), primary_key=True),
@@ -228,6 +239,5 @@ known = Table(
     Column("target", String(128), nullable=False),
     Column("connection_id", Integer),
     Column("entity_id", Integer),
-    Index("calipso_connection_id", "connection_id"),
 )
 position = position_table(ours, None, "calipso_position")

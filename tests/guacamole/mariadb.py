@@ -36,7 +36,8 @@ class MariaDB:
         self._process = subprocess.Popen(
             [
                 *(_program("mariadbd"), "--no-defaults", f"--socket={self.socket}", "--skip-networking"),
-                *("--sql-mode=STRICT_ALL_TABLES", *self._options),
+                *("--sql-mode=STRICT_ALL_TABLES", "--default-time-zone=+05:00", *self._options),
+                *("--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-flush-method=nosync"),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
