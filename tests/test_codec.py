@@ -99,7 +99,7 @@ def test_an_erased_subject_reads_as_declared(codec: Codec, keys: MemorySubjectKe
     assert registered == replace(REGISTERED, name="(erased)", uid=None, gid=None)
     nobody = Identity(uid=65534, gid=65534)
     assert request == replace(REQUEST, volumes=(), workdir="", identity=nobody)
-    assert failed == replace(FAILED, log=())
+    assert failed == replace(FAILED, detail="", log=())
 
 
 def test_every_erased_value_is_a_value_of_its_field(codec: Codec, keys: MemorySubjectKeys) -> None:
@@ -113,7 +113,7 @@ def test_what_comes_after_an_erasure_is_neither_kept_nor_in_the_way(codec: Codec
     keys.destroy(USER)
     after = encode(codec, FAILED)
     assert b"no display" not in after
-    assert codec.decode(FAILED.topic(), after).event == replace(FAILED, log=())
+    assert codec.decode(FAILED.topic(), after).event == replace(FAILED, detail="", log=())
     assert codec.decode(REGISTERED.topic(), before).event == replace(REGISTERED, name="(erased)", uid=None, gid=None)
 
 

@@ -93,7 +93,7 @@ class ContainerFailed(ContainerEvent):
     """The container never became usable, or its process ended with an error; the log's last lines are kept."""
 
     reason: FailureReason
-    detail: str = private()
+    detail: str = personal("user_id")  # the runtime's own words may name folders of the user
     log: tuple[str, ...] = personal("user_id", erased=())
 
 

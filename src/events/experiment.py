@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import ClassVar
 from uuid import UUID
 
-from calipso.events.envelope import Event
+from calipso.events.envelope import Event, private
 from calipso.events.values import Volume
 
 
@@ -71,14 +71,14 @@ class ExperimentRemoved(ExperimentEvent):
 class SessionAdded(ExperimentEvent):
     """The experiment has one more session."""
 
-    session: SessionDetails
+    session: SessionDetails = private()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionChanged(ExperimentEvent):
     """A session says something else of itself now."""
 
-    session: SessionDetails
+    session: SessionDetails = private()
 
 
 @dataclass(frozen=True, kw_only=True)

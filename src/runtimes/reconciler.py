@@ -20,7 +20,7 @@ from calipso.commands import container as commands
 from calipso.commands.dispatch import cause_of
 from calipso.commands.handling import CONTAINER
 from calipso.commands.target import RecordOrphanRemoved
-from calipso.errors import CalipsoError, Unavailable
+from calipso.errors import Unavailable
 from calipso.events.container import Container, State
 from calipso.runtimes.protocol import Observation, Status
 from calipso.runtimes.provisioner import Provisioner
@@ -169,7 +169,7 @@ class Reconciler:
                     await self._orphan(container_id, observation)
                 case Verdict.UNKNOWN if observation is not None:
                     _log.warning("unknown container on target", container=str(container_id), name=observation.name)
-        except CalipsoError as error:
+        except Exception as error:  # noqa: BLE001 - a process loop: one container hinders no other
             _log.warning("could not reconcile", container=str(container_id), verdict=verdict.name, reason=str(error))
             self.told(False, f"container {container_id}: {error}")
 
