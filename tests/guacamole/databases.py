@@ -1,6 +1,7 @@
 """The kinds of database on which Guacamole's tables may lie, as engines for the tests."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class DebianPostgres:
     def stop(self) -> None:
         """End it and wait for its end."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)  # TERM would wait until everybody has left
             self._process.wait()
             self._process = None
 
