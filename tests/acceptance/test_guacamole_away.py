@@ -14,8 +14,7 @@ from tests.conftest import wait_until
 from tests.guacamole.mariadb import MariaDB
 
 from calipso.credentials import MasterKeys
-from calipso.projections import guacamole_tables as tables
-from calipso.projections.guacamole import Guacamole
+from calipso.projections.guacamole import Guacamole, tables
 
 pytestmark = [pytest.mark.docker, pytest.mark.mariadb, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -12,8 +12,7 @@ from tests.guacamole.databases import DEBIAN, Database, DebianPostgres, on_maria
 from tests.guacamole.mariadb import MariaDB
 
 from calipso.credentials import MasterKeys
-from calipso.projections import guacamole_tables as tables
-from calipso.projections.guacamole import Guacamole
+from calipso.projections.guacamole import Guacamole, tables
 
 KEYS = MasterKeys({1: b"1" * 32, 2: b"2" * 32})
 GUACD = {"far": ("guacd.example.org", 4823), "near": ("", 4822)}

@@ -8,8 +8,7 @@ from sqlalchemy import Connection, Engine, Select, select
 
 from calipso.events.envelope import Recorded
 from calipso.events.naming import container_name
-from calipso.projections import guacamole_tables as tables
-from calipso.projections.guacamole import Guacamole
+from calipso.projections.guacamole import Guacamole, tables
 
 SHOWN = (*tables.WRITTEN, tables.kept)
 NUMBERS = frozenset({"entity_id", "user_id", "connection_id", "affected_user_id"})

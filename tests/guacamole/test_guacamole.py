@@ -20,8 +20,7 @@ from calipso.errors import Conflict, Invalid
 from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
 from calipso.events.values import Placement, Protocol, Runtime
-from calipso.projections import guacamole_tables as tables
-from calipso.projections.guacamole import Guacamole
+from calipso.projections.guacamole import Guacamole, tables
 
 
 def account_of(engine: Engine, container_id: UUID) -> Row[Any]:

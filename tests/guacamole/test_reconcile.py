@@ -12,8 +12,7 @@ from tests.guacamole.events import PLACE, requested
 from tests.guacamole.rows import Snapshot, apply, snapshot, values
 
 from calipso.events.container import ContainerRequested
-from calipso.projections import guacamole_tables as tables
-from calipso.projections.guacamole import Guacamole
+from calipso.projections.guacamole import Guacamole, tables
 
 Damage = Callable[[Connection, int, int], object]
 

@@ -13,8 +13,7 @@ from tests.guacamole.events import PLACE, requested
 from tests.guacamole.rows import apply, count
 
 from calipso.errors import Invalid
-from calipso.projections import guacamole_tables as tables
-from calipso.projections.guacamole import Guacamole
+from calipso.projections.guacamole import Guacamole, tables
 
 # as Guacamole's manual and its releases 1.0.0 to 1.6.0 name them
 TABLES = {

@@ -11,8 +11,8 @@ from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, inser
 from sqlalchemy.exc import IntegrityError
 
 from calipso.errors import Conflict
-from calipso.projections import guacamole_tables as tables
-from calipso.projections.guacamole_fold import OUR_ATTRIBUTE, Kept, Wanted
+from calipso.projections.guacamole import tables
+from calipso.projections.guacamole.fold import OUR_ATTRIBUTE, Kept, Wanted
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -13,11 +13,9 @@ from sqlalchemy import Connection, Dialect, select
 from calipso.credentials import MasterKeys
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import Recorded
-from calipso.projections import guacamole_rows as rows
-from calipso.projections import guacamole_schema as schema
-from calipso.projections import guacamole_tables as tables
 from calipso.projections import protocol
-from calipso.projections.guacamole_fold import TOPICS, Kept, Life, fold, wanted
+from calipso.projections.guacamole import rows, schema, tables
+from calipso.projections.guacamole.fold import TOPICS, Kept, Life, fold, wanted
 
 _SECRET_PARAMETERS = frozenset({"password"})
 _AT_ONCE = 500

@@ -5,7 +5,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from calipso.errors import Invalid
-from calipso.projections import guacamole_tables as tables
+from calipso.projections.guacamole import tables
 
 _DATABASE = "guacamole_database"
 _POSTGRESQL_DENIAL = "42501"
