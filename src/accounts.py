@@ -156,6 +156,11 @@ class Logins:
         with self._database.connect() as connection:
             connection.execute("DELETE FROM logins WHERE key_hash = %s", (_key_hash(key),))
 
+    def close_all(self, user_id: UUID) -> None:
+        """End every login of an account."""
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM logins WHERE user_id = %s", (user_id,))
+
 
 def _key_hash(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
