@@ -88,7 +88,7 @@ def _config(settings: Settings) -> Config:
             "AUTO_EXTEND": False,
             "KEEP_ALIVE_TIMEOUT": 65,
             "MOTD": False,
-            "PROXIES_COUNT": settings.proxies_count or None,
+            "PROXIES_COUNT": 1 if settings.trusted_proxies else None,
             "REQUEST_MAX_SIZE": _BODY_BYTES,
             "REQUEST_TIMEOUT": 30,
             "RESPONSE_TIMEOUT": max(settings.run_limit, settings.stop_grace) + _SLACK_SECONDS,

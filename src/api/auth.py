@@ -7,25 +7,22 @@ import hmac
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
-from weakref import WeakValueDictionary
 
 from sanic import HTTPResponse, Request
 
 from calipso.accounts import Login
 from calipso.api.context import Caller
 from calipso.api.routing import methods_of
+from calipso.api.sign_in import SignIn
 from calipso.backend import Backend
-from calipso.commands.handling import USER, USER_NAME
+from calipso.commands.handling import USER
 from calipso.errors import CsrfFailed, NotPermitted, NotSignedIn, WrongCredentials
-from calipso.events.user import Role, User
 
 LOGIN_COOKIE = "sessionid"
 CSRF_COOKIE = "csrftoken"
 CSRF_HEADER = "X-CSRFToken"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_NAME_LIMIT = 150
 _KEY_LIMIT = 200
-_VERIFYING = 2  # a password takes tens of milliseconds and of megabytes; the other threads are for queries
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
 
@@ -39,8 +36,7 @@ class Authentication:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._verifying = asyncio.Semaphore(_VERIFYING)
+        self.sign_in = SignIn(backend)
 
     async def identify(self, request: Request) -> tuple[Caller, Login | None] | None:
         """The caller of a request, with the login if it came by cookie; None when nobody is signed in.
@@ -52,58 +48,15 @@ class Authentication:
         if (key := login_key(request)) and (found := await asyncio.to_thread(self._by_login, key)):
             return found
         if basic := parse_basic(request.headers.get("authorization", "")):
-            return await self.by_password(*basic, request.client_ip), None
+            return await self.sign_in.by_password(*basic, request.client_ip), None
         return None
-
-    async def by_password(self, name: str, password: str, address: str) -> Caller:
-        """The account of a name and its local password.
-
-        Args:
-            name: of the account, in whatever case.
-            password: of the account.
-            address: where the attempt comes from.
-
-        Raises:
-            WrongCredentials: they do not belong together.
-            TooManyAttempts: that was so too often of late.
-        """
-        user = await asyncio.to_thread(self._named, name)
-        if user is None or not await asyncio.to_thread(self._backend.passwords.remembers, user.user_id, password):
-            # one at a time, so that guesses at once are not more than guesses one by one
-            async with self._locks.setdefault(name.casefold(), asyncio.Lock()), self._verifying:
-                await asyncio.to_thread(self._verify, user, name, password, address)
-        if user is None:
-            raise WrongCredentials
-        return _caller(user)
 
     def _by_login(self, key: str) -> tuple[Caller, Login] | None:
         login = self._backend.logins.find(key)
         user = self._backend.dispatcher.state(USER, login.user_id) if login else None
         if login is None or user is None or user.erased:
             return None
-        return _caller(user, key), login
-
-    def _named(self, name: str) -> User | None:
-        if not name.isprintable() or len(name) > _NAME_LIMIT:
-            return None
-        user_id = self._backend.dispatcher.state(USER_NAME, self._backend.installation.naming.user_name(name))
-        user = self._backend.dispatcher.state(USER, user_id) if user_id else None
-        return None if user is None or user.erased else user
-
-    def _verify(self, user: User | None, name: str, password: str, address: str) -> None:
-        passwords, attempts = self._backend.passwords, self._backend.sign_in_attempts
-        if user is not None and passwords.remembers(user.user_id, password):  # found right while this one waited
-            return
-        attempts.check(name, address)
-        if not passwords.verify(user.user_id if user else None, password):
-            attempts.count(name, address)
-            raise WrongCredentials
-        attempts.clear(name, address)
-
-
-def _caller(user: User, key: str = "") -> Caller:
-    is_administrator = Role.ADMINISTRATOR in user.roles
-    return Caller(user_id=user.user_id, name=user.name, is_administrator=is_administrator, login_key=key)
+        return Caller.of(user, login_key=key), login
 
 
 def login_key(request: Request) -> str:

@@ -19,6 +19,7 @@ from calipso.commands.dispatch import cause_of
 from calipso.commands.store import Cause
 from calipso.errors import CalipsoError, NotPermitted, Unavailable
 from calipso.events.envelope import Recorded
+from calipso.events.user import Role, User
 
 T = TypeVar("T")
 
@@ -31,6 +32,12 @@ class Caller:
     name: str
     is_administrator: bool
     login_key: str = ""
+
+    @classmethod
+    def of(cls, user: User, *, login_key: str = "") -> "Caller":
+        """The caller whose account this is."""
+        is_administrator = Role.ADMINISTRATOR in user.roles
+        return cls(user_id=user.user_id, name=user.name, is_administrator=is_administrator, login_key=login_key)
 
 
 class Context:

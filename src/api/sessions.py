@@ -48,7 +48,7 @@ async def login(request: Request) -> HTTPResponse:
     except Invalid:
         return json(_EXPECTED, status=400)
     try:
-        caller = await authentication_of(request).by_password(given.username, given.password, request.client_ip)
+        caller = await authentication_of(request).sign_in.by_password(given.username, given.password, request.client_ip)
     except WrongCredentials:
         return json("Unable to authenticate", status=401)
     await _close_login(request)

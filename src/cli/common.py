@@ -37,7 +37,7 @@ def running(data: Path | None) -> Iterator[Backend]:
         Invalid: a setting is wrong.
     """
     backend = Backend(_settings(data))
-    logs.configure(backend.settings.log_level)
+    logs.configure(backend.settings.effective_log_level)
     try:
         yield backend
     finally:

@@ -39,7 +39,7 @@ def serve(
     # a folder given here decides, also for what the processes find in the environment
     given = {name: value for name, value in (("host", host), ("port", port), ("data", data)) if value is not None}
     configured = settings.load(**given)
-    logs.configure(configured.log_level)
+    logs.configure(configured.effective_log_level)
     embedded = _embedded(configured)
     makes_guacamole = embedded is not None and not configured.guacamole_database_url
     try:

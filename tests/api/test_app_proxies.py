@@ -12,7 +12,7 @@ from calipso.backend import Backend
 @pytest.fixture(scope="module", params=[0, 1])
 def behind(request: pytest.FixtureRequest, make_backend: Callable[..., Backend]) -> Iterator[Api]:
     """A served installation behind no proxy, or behind one."""
-    backend = make_backend(proxies_count=request.param, cookie_secure=bool(request.param))
+    backend = make_backend(trusted_proxies="127.0.0.1" if request.param else "", cookie_secure=bool(request.param))
     try:
         with served(backend) as made:
             yield made
@@ -21,7 +21,7 @@ def behind(request: pytest.FixtureRequest, make_backend: Callable[..., Backend])
 
 
 async def test_the_address_of_a_guess_is_what_the_proxy_says(behind: Api) -> None:
-    has_proxy, name = bool(behind.backend.settings.proxies_count), behind.add_user()
+    has_proxy, name = bool(behind.backend.settings.trusted_proxies), behind.add_user()
 
     async def status_of(address: str, password: str) -> int:
         body, headers = {"username": name, "password": password}, {"X-Forwarded-For": address}
@@ -45,7 +45,7 @@ async def test_cookies_are_secure_when_served_by_https(behind: Api) -> None:
 
 
 async def test_links_of_pages_are_what_the_browser_sees(behind: Api) -> None:
-    has_proxy, names = bool(behind.backend.settings.proxies_count), [behind.add_user() for _ in range(21)]
+    has_proxy, names = bool(behind.backend.settings.trusted_proxies), [behind.add_user() for _ in range(21)]
     headers = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "portal.example.org"}
     async with behind.basic(names[0]) as session:
         following = None

@@ -1,0 +1,86 @@
+"""Every setting, from the environment (`CALIPSO_...`) and one TOML file; all faults are told at once, at the start.
+
+The settings of one subject stand in one module of this folder. The description of a field is its documentation.
+"""
+
+from datetime import timedelta
+from typing import Any, Self
+
+from pydantic import SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from calipso.commands.policy import Policy
+from calipso.errors import Invalid
+from calipso.events.values import Runtime
+from calipso.settings.experiments import ExperimentSettings
+from calipso.settings.http import HttpSettings
+from calipso.settings.places import PlaceSettings, default_data
+from calipso.settings.rules import RuleSettings
+from calipso.settings.sign_in import SignInSettings
+from calipso.settings.sources import FileSource, toml_source
+from calipso.settings.targets import TargetSettings, TargetsSettings
+
+__all__ = ["Settings", "TargetSettings", "default_data", "load", "secret"]
+
+
+class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings, HttpSettings, PlaceSettings):
+    """The settings of one process."""
+
+    model_config = SettingsConfigDict(env_prefix="CALIPSO_", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if faults := [*self.http_faults(), *self.sign_in_faults(), *self.experiment_faults()]:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments before environment before files named in the environment before the settings file."""
+        return init_settings, env_settings, FileSource(settings_cls), toml_source(settings_cls)
+
+    def policy(self, key_number: int) -> Policy:
+        """The facility's rules as decisions see them."""
+        targets = self.effective_targets()
+        return Policy(
+            limits=self.limits(),
+            targets={runtime: tuple(t.name for t in targets if t.runtime is runtime) for runtime in Runtime},
+            datasets_root=self.experiments_datasets_root.rstrip("/"),
+            output_root=self.experiments_output.rstrip("/"),
+            uid=self.default_uid,
+            gid=self.default_gid,
+            groups=(100, *self.groups_docker_add),
+            run_limit=timedelta(seconds=self.run_limit),
+            key_number=key_number,
+        )
+
+
+def secret(text: str) -> SecretStr:
+    """A text that is not shown by accident."""
+    return SecretStr(text)
+
+
+def load(**given: Any) -> Settings:  # noqa: ANN401 - any field of Settings
+    """Read the settings; `given` wins over environment and file.
+
+    Raises:
+        Invalid: names every fault, each with its setting.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise Invalid("settings", "; ".join(_fault(fault) for fault in error.errors())) from error
+
+
+def _fault(fault: ErrorDetails) -> str:
+    # a fault of several settings together names them in its own text
+    place = ".".join(str(part) for part in fault["loc"]).upper()
+    return f"CALIPSO_{place}: {fault['msg']}" if place else str(fault["msg"])

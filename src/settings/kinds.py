@@ -1,0 +1,63 @@
+"""Kinds of values that several settings have, each with its check."""
+
+from ipaddress import ip_network
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+from calipso import sizes
+from calipso.errors import Invalid
+
+SHORT_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
+
+
+def _split(value: object) -> object:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _check_cpus(value: str) -> str:
+    try:
+        sizes.parse_cpus(value, "processors")
+    except Invalid as error:
+        raise ValueError(error.reason) from error
+    return value
+
+
+def _check_size(value: str) -> str:
+    try:
+        sizes.parse_size(value, "size")
+    except Invalid as error:
+        raise ValueError(error.reason) from error
+    return value
+
+
+def _check_folder(value: str) -> str:
+    if not value.startswith("/"):
+        message = "must be an absolute path"
+        raise ValueError(message)
+    return value
+
+
+def _check_url(value: str) -> str:
+    if not value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        message = "must be an address such as https://portal.example.org/"
+        raise ValueError(message)
+    return value
+
+
+def _check_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(ip_network(value)) for value in values)
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_networks)]
+Cpus = Annotated[str, AfterValidator(_check_cpus)]
+Size = Annotated[str, AfterValidator(_check_size)]
+Folder = Annotated[str, AfterValidator(_check_folder)]
+Url = Annotated[str, AfterValidator(_check_url)]

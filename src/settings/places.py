@@ -1,0 +1,57 @@
+"""Where the parts of an installation are."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+from calipso.settings.kinds import SHORT_ID
+
+
+class PlaceSettings(BaseSettings):
+    """Databases, bus, keys, and the facility's own name."""
+
+    data: Annotated[
+        Path,
+        Field(
+            description="folder of the embedded default: PostgreSQL, NATS, master key; for root in a place that others "
+            "cannot enter, a folder below /var/lib/calipso",
+            default_factory=lambda: default_data(Path.cwd()),
+        ),
+    ]
+    database_url: Annotated[str, Field(description="PostgreSQL of the events; empty: the embedded one in `data`")] = ""
+    guacamole_database_url: Annotated[
+        str, Field(description="Guacamole's database, postgresql:// or mysql://; empty: embedded, or none")
+    ] = ""
+    nats_url: Annotated[str, Field(description="NATS server; empty: the embedded one in `data`")] = ""
+    master_keys: Annotated[
+        SecretStr, Field(description="lines NUMBER:BASE64 of 32 bytes; best given as CALIPSO_MASTER_KEYS_FILE")
+    ] = SecretStr("")
+    facility: Annotated[
+        str, Field(pattern=SHORT_ID, description="short id of the facility, in subjects and labels")
+    ] = "calipso"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="what is logged")] = "info"
+    debug: Annotated[
+        bool, Field(description="log at level debug, whatever `log_level` says; answers never show more")
+    ] = False
+
+    @property
+    def effective_log_level(self) -> str:
+        """The level at which processes log."""
+        return "debug" if self.debug else self.log_level
+
+
+def default_data(here: Path) -> Path:
+    """The folder `data` in the current one, unless the account of root's PostgreSQL could not reach it.
+
+    Args:
+        here: the current folder.
+    """
+    closed = [folder for folder in (here, *here.parents) if not folder.stat().st_mode & stat.S_IXOTH]
+    if os.geteuid() == 0 and closed:
+        return Path("/var/lib/calipso") / hashlib.sha256(str(here).encode()).hexdigest()[:12]
+    return here / "data"

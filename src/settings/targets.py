@@ -1,0 +1,79 @@
+"""The targets: where containers are made, and how they are looked after."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings
+
+from calipso.events.values import Runtime
+from calipso.runtimes.protocol import Target
+from calipso.settings.kinds import SHORT_ID, Url
+
+
+class TargetSettings(BaseModel):
+    """One target, as it stands in the setting `targets`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=SHORT_ID, description="its name in subjects, labels and commands")]
+    runtime: Annotated[Runtime, Field(description="docker_container or static_link")]
+    address: Annotated[str, Field(description="where its Docker Engine answers: unix:///..., tcp://host:port")] = ""
+    tls_ca: Annotated[Path | None, Field(description="certificate authority of the engine")] = None
+    tls_cert: Annotated[Path | None, Field(description="our client certificate")] = None
+    tls_key: Annotated[Path | None, Field(description="the key of our client certificate")] = None
+    public_host: Annotated[str, Field(description="what guacd and browsers connect to")] = "127.0.0.1"
+    publish_address: Annotated[str, Field(description="the private address on which ports are published")] = "127.0.0.1"
+    guacd_host: Annotated[str, Field(description="the guacd near the target; empty: Guacamole's own")] = ""
+    guacd_port: Annotated[int, Field(description="the port of that guacd")] = 4822
+    capacity: Annotated[int, Field(ge=1, description="containers that it holds at most")] = 1000
+    starts: Annotated[int, Field(ge=1, description="containers that it starts at one time")] = 8
+
+    def to_target(self) -> Target:
+        """The value that the runtimes take."""
+        return Target(**self.model_dump())
+
+
+class TargetsSettings(BaseSettings):
+    """All targets, what holds for each of them, and Guacamole's web application."""
+
+    docker_url_daemon: Annotated[str, Field(description="Docker Engine of the default target `docker`")] = (
+        "unix:///var/run/docker.sock"
+    )
+    remote_machine_ip: Annotated[str, Field(description="public host of the default target `docker`")] = "127.0.0.1"
+    targets: Annotated[
+        tuple[TargetSettings, ...], Field(description="all targets, as JSON; empty: `links` and `docker`")
+    ] = ()
+    pids_limit: Annotated[int, Field(ge=16, description="processes of one container")] = 512
+    stop_grace: Annotated[float, Field(ge=0, description="seconds between asking a container to stop and force")] = 10
+    reconcile_period: Annotated[float, Field(gt=0, description="seconds between looks at what a target has")] = 30
+    lost_grace: Annotated[float, Field(ge=0, description="seconds before an absent container counts as lost")] = 5
+    guacamole_url: Annotated[
+        Url,
+        Field(
+            description="Guacamole's web application as the API reaches it, such as http://guacamole:8080/guacamole/"
+        ),
+    ] = ""
+    guacamole_public_url: Annotated[
+        Url, Field(description="Guacamole's web application as browsers reach it; empty: the same")
+    ] = ""
+
+    @field_validator("targets")
+    @classmethod
+    def _check_names(cls, value: tuple[TargetSettings, ...]) -> tuple[TargetSettings, ...]:
+        if len({target.name for target in value}) != len(value):
+            message = "every target needs a name of its own"
+            raise ValueError(message)
+        return value
+
+    def effective_targets(self) -> tuple[Target, ...]:
+        """The targets that are set, or the two of the default."""
+        if self.targets:
+            return tuple(target.to_target() for target in self.targets)
+        docker = Target(
+            name="docker",
+            runtime=Runtime.DOCKER,
+            address=self.docker_url_daemon,
+            public_host=self.remote_machine_ip,
+        )
+        return Target(name="links", runtime=Runtime.STATIC_LINK), docker
