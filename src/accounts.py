@@ -1,4 +1,4 @@
-"""Ordinary tables beside the events: password hashes and logins. In the backup, never rebuilt, never published."""
+"""Ordinary tables beside the events: password hashes, logins, sign-ins under way. Never rebuilt, never published."""
 
 import hashlib
 import hmac
@@ -34,10 +34,17 @@ CREATE TABLE IF NOT EXISTS sign_in_attempts (
     key_hash bytea NOT NULL,
     at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX IF NOT EXISTS sign_in_attempts_key ON sign_in_attempts (key_hash, at)
+CREATE INDEX IF NOT EXISTS sign_in_attempts_key ON sign_in_attempts (key_hash, at);
+CREATE TABLE IF NOT EXISTS sign_in_flows (
+    key_hash bytea PRIMARY KEY,
+    content text NOT NULL,
+    expires timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sign_in_flows_expires ON sign_in_flows (expires)
 """
 
 LOGIN_LIFETIME = timedelta(days=14)
+FLOW_LIFETIME = timedelta(minutes=10)
 ATTEMPTS_LIMIT = 10
 ATTEMPTS_PERIOD = timedelta(minutes=5)
 _PASSWORD_LIMIT = 1000
@@ -91,6 +98,10 @@ class Passwords:
                 "ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash",
                 (user_id, _hasher.hash(password)),
             )
+
+    def exists(self, user_id: UUID) -> bool:
+        """Whether an account has a local password."""
+        return self._hash_of(user_id) is not None
 
     def verify(self, user_id: UUID | None, password: str) -> bool:
         """Whether this is the account's password; takes as long when there is no account."""
@@ -164,6 +175,37 @@ class Logins:
 
 def _key_hash(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
+
+
+class SignInFlows:
+    """What we must remember of a sign-in that goes through another service, until the browser comes back.
+
+    Args:
+        database: the store's database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, content: str) -> str:
+        """Remember a text for ten minutes; gives the key that the browser keeps, which is stored nowhere."""
+        key = secrets.token_urlsafe(32)
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM sign_in_flows WHERE expires < now()")
+            connection.execute(
+                "INSERT INTO sign_in_flows (key_hash, content, expires) VALUES (%s, %s, now() + %s)",
+                (_key_hash(key), content, FLOW_LIFETIME),
+            )
+        return key
+
+    def end(self, key: str) -> str | None:
+        """The text of a key, which is forgotten by this; None when there is none, or no more."""
+        with self._database.connect() as connection:
+            row = connection.execute(
+                "DELETE FROM sign_in_flows WHERE key_hash = %s RETURNING content, expires > now() AS is_open",
+                (_key_hash(key),),
+            ).fetchone()
+        return row["content"] if row and row["is_open"] else None
 
 
 class SignInAttempts:

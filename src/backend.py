@@ -7,7 +7,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
 from calipso import installation
-from calipso.accounts import Logins, Passwords, SignInAttempts
+from calipso.accounts import Logins, Passwords, SignInAttempts, SignInFlows
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
 from calipso.credentials import MasterKeys, parse_master_keys
@@ -76,6 +76,11 @@ class Backend:
     def sign_in_attempts(self) -> SignInAttempts:
         """How often sign-in was tried of late."""
         return SignInAttempts(self.database)
+
+    @cached_property
+    def sign_in_flows(self) -> SignInFlows:
+        """Which sign-ins go through another service now."""
+        return SignInFlows(self.database)
 
     @cached_property
     def engine(self) -> Engine:

@@ -2,7 +2,7 @@
 
 import typer
 
-from calipso.cli import experiments, explain, images, members, processes, quotas, serve, sessions, users
+from calipso.cli import experiments, explain, identities, images, members, processes, quotas, serve, sessions, users
 
 app = typer.Typer(
     name="calipso",
@@ -18,6 +18,8 @@ app.command()(processes.relay)
 app.command()(processes.provision)
 app.command()(processes.migrate)
 app.command()(explain.explain)
+users.app.command(epilog="Example: `calipso users link ada --issuer user-office --subject ada`")(identities.link)
+users.app.command(epilog="Example: `calipso users unlink ada --issuer user-office --subject ada`")(identities.unlink)
 app.add_typer(users.app, name="users")
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(sessions.app, name="sessions")

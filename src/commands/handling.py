@@ -59,6 +59,7 @@ def handles(command_type: type) -> Callable[[Handler], Handler]:
 
 CONTAINER: Fold[container.Container | None] = Fold("container", None, container.evolve)
 EXPERIMENT: Fold[experiment.Experiment | None] = Fold("experiment", None, experiment.evolve)
+IDENTITY: Fold[UUID | None] = Fold("identity", None, user.evolve_identity)
 IMAGE: Fold[image.Image | None] = Fold("image", None, image.evolve)
 QUOTA: Fold[quota.Quota] = Fold("quota", quota.Quota(), quota.evolve)
 TARGET: Fold[target.Target] = Fold("target", target.Target(), target.evolve)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from calipso.commands.handling import EXPERIMENT, USER, USER_NAME, Circumstances, Reader, handles
+from calipso.commands.handling import EXPERIMENT, IDENTITY, USER, USER_NAME, Circumstances, Reader, handles
 from calipso.errors import AlreadyExists, Invalid, NotAMember, NotFound
 from calipso.events import user as facts
 from calipso.events.envelope import Event
@@ -13,6 +13,16 @@ from calipso.events.user import Role, User
 
 # a user name is a path segment of addresses and of folders
 _NAME = re.compile(r"[\w@+-][\w.@+-]{0,149}")
+_IDENTITY_LIMIT = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederatedIdentity:
+    """Who somebody is elsewhere; `identity_id` is the keyed hash of issuer and subject."""
+
+    identity_id: UUID
+    issuer: str
+    subject: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +35,7 @@ class RegisterUser:
     uid: int | None = None
     gid: int | None = None
     roles: frozenset[Role] = frozenset()
+    identity: FederatedIdentity | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,20 @@ class RevokeRole(UserCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinkIdentity(UserCommand):
+    """Let a federated identity sign in to the account."""
+
+    identity: FederatedIdentity
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnlinkIdentity(UserCommand):
+    """Let a federated identity sign in to the account no more."""
+
+    identity: FederatedIdentity
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecordLogin(UserCommand):
     """Somebody signed in, by this method."""
 
@@ -68,7 +93,7 @@ def register(command: RegisterUser, read: Reader, _: Circumstances) -> Sequence[
     """Claim the name and open the account, both or nothing.
 
     Raises:
-        AlreadyExists: the name belongs to an account.
+        AlreadyExists: the name or the identity belongs to an account.
         Invalid: it cannot be a name, or the numeric account is root's.
     """
     if not _NAME.fullmatch(command.name):
@@ -77,12 +102,65 @@ def register(command: RegisterUser, read: Reader, _: Circumstances) -> Sequence[
         raise Invalid("uid, gid", "must be above 0: nothing runs as root")
     if read(USER_NAME, command.name_id) is not None:
         raise AlreadyExists("user", command.name)
+    if command.identity is not None and read(IDENTITY, command.identity.identity_id) is not None:
+        raise AlreadyExists("identity", command.identity.subject)
     read(USER, command.user_id)
     return [
         facts.UserNameClaimed(name_id=command.name_id, user_id=command.user_id),
         facts.UserRegistered(user_id=command.user_id, name=command.name, uid=command.uid, gid=command.gid),
         *(facts.RoleGranted(user_id=command.user_id, role=role) for role in sorted(command.roles)),
+        *(_linked(command.user_id, command.identity) if command.identity else ()),
     ]
+
+
+def _linked(user_id: UUID, identity: FederatedIdentity) -> Sequence[Event]:
+    if not (0 < len(identity.issuer) <= _IDENTITY_LIMIT and 0 < len(identity.subject) <= _IDENTITY_LIMIT):
+        raise Invalid("issuer, subject", f"must each have 1 to {_IDENTITY_LIMIT} characters")
+    return [
+        facts.IdentityClaimed(identity_id=identity.identity_id, user_id=user_id),
+        facts.IdentityLinked(user_id=user_id, issuer=identity.issuer, subject=identity.subject),
+    ]
+
+
+@handles(LinkIdentity)
+def link(command: LinkIdentity, read: Reader, _: Circumstances) -> Sequence[Event]:
+    """Claim the identity for the account.
+
+    Raises:
+        AlreadyExists: it belongs to another account.
+        NotFound: there is no such account.
+    """
+    _require(command, read)
+    holder = read(IDENTITY, command.identity.identity_id)
+    if holder == command.user_id:
+        return []
+    if holder is not None:
+        raise AlreadyExists("identity", command.identity.subject)
+    return _linked(command.user_id, command.identity)
+
+
+@handles(UnlinkIdentity)
+def unlink(command: UnlinkIdentity, read: Reader, _: Circumstances) -> Sequence[Event]:
+    """Release the identity from the account.
+
+    Raises:
+        NotFound: it does not belong to the account, or there is no such account.
+    """
+    _require(command, read)
+    identity = command.identity
+    if read(IDENTITY, identity.identity_id) != command.user_id:
+        raise NotFound("identity", identity.subject)
+    return [
+        facts.IdentityReleased(identity_id=identity.identity_id, user_id=command.user_id),
+        facts.IdentityUnlinked(user_id=command.user_id, issuer=identity.issuer, subject=identity.subject),
+    ]
+
+
+def _require(command: UserCommand, read: Reader) -> User:
+    user = read(USER, command.user_id)
+    if user is None or user.erased:
+        raise NotFound("user", str(command.user_id))
+    return user
 
 
 @handles(GrantRole)
@@ -90,10 +168,7 @@ def register(command: RegisterUser, read: Reader, _: Circumstances) -> Sequence[
 @handles(RecordLogin)
 def handle(command: UserCommand, read: Reader, _: Circumstances) -> Sequence[Event]:
     """Decide on the account as it is."""
-    user = read(USER, command.user_id)
-    if user is None or user.erased:
-        raise NotFound("user", str(command.user_id))
-    return decide(command, user)
+    return decide(command, _require(command, read))
 
 
 def decide(command: UserCommand, user: User) -> Sequence[Event]:
@@ -112,9 +187,7 @@ def decide(command: UserCommand, user: User) -> Sequence[Event]:
 @handles(MarkFavorite)
 def mark(command: MarkFavorite, read: Reader, _: Circumstances) -> Sequence[Event]:
     """Mark or unmark an experiment of which the user is a member."""
-    user, experiment = read(USER, command.user_id), read(EXPERIMENT, command.experiment_id, guarded=False)
-    if user is None or user.erased:
-        raise NotFound("user", str(command.user_id))
+    user, experiment = _require(command, read), read(EXPERIMENT, command.experiment_id, guarded=False)
     if experiment is None or command.user_id not in experiment.members:
         raise NotAMember(experiment.proposal_id if experiment else str(command.experiment_id))
     if command.favorite == (command.experiment_id in user.favorites):

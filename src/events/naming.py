@@ -27,6 +27,10 @@ class Naming:
         """The stream that claims a user name; names that differ only in case are one."""
         return self._uuid("user-name", name.casefold())
 
+    def identity(self, issuer: str, subject: str) -> UUID:
+        """The stream of a federated identity."""
+        return self._uuid("identity", f"{issuer}\0{subject}")
+
     def target(self, name: str) -> UUID:
         """The stream of the target `name`."""
         return self._uuid("target", name)

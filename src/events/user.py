@@ -30,6 +30,30 @@ class UserNameClaimed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IdentityEvent(Event, is_base=True):
+    """An event of one federated identity, which is known by its issuer and its subject there."""
+
+    kind: ClassVar[str] = "identity"
+    identity_id: UUID
+    user_id: UUID
+
+    @property
+    def stream(self) -> UUID:
+        """The stream of the identity, a keyed hash of issuer and subject."""
+        return self.identity_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityClaimed(IdentityEvent):
+    """A federated identity belongs to an account from now on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityReleased(IdentityEvent):
+    """A federated identity belongs to no account any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class UserEvent(Event, is_base=True):
     """An event of one account."""
 
@@ -54,6 +78,14 @@ class UserRegistered(UserEvent):
 @dataclass(frozen=True, kw_only=True)
 class IdentityLinked(UserEvent):
     """A federated identity belongs to the account."""
+
+    issuer: str
+    subject: str = personal("user_id", erased="(erased)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityUnlinked(UserEvent):
+    """A federated identity belongs to the account no more."""
 
     issuer: str
     subject: str = personal("user_id", erased="(erased)")
@@ -101,7 +133,7 @@ class ExperimentUnmarkedFavorite(UserEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """An account as its events tell it."""
+    """An account as its events tell it; `identities` are pairs of issuer and subject."""
 
     user_id: UUID
     name: str
@@ -109,6 +141,7 @@ class User:
     gid: int | None = None
     roles: frozenset[Role] = frozenset()
     favorites: frozenset[UUID] = frozenset()
+    identities: frozenset[tuple[str, str]] = frozenset()
     erased: bool = False
 
 
@@ -127,6 +160,10 @@ def evolve(state: User | None, event: Event) -> User | None:
             return replace(state, favorites=state.favorites | {event.experiment_id})
         case ExperimentUnmarkedFavorite():
             return replace(state, favorites=state.favorites - {event.experiment_id})
+        case IdentityLinked():
+            return replace(state, identities=state.identities | {(event.issuer, event.subject)})
+        case IdentityUnlinked():
+            return replace(state, identities=state.identities - {(event.issuer, event.subject)})
         case UserErased():
             return replace(state, erased=True)
         case _:
@@ -136,3 +173,14 @@ def evolve(state: User | None, event: Event) -> User | None:
 def evolve_claim(state: UUID | None, event: Event) -> UUID | None:
     """The account that holds a user name after one more event of the name's stream."""
     return event.user_id if isinstance(event, UserNameClaimed) else state
+
+
+def evolve_identity(state: UUID | None, event: Event) -> UUID | None:
+    """The account to which an identity belongs after one more event of the identity's stream."""
+    match event:
+        case IdentityClaimed():
+            return event.user_id
+        case IdentityReleased():
+            return None
+        case _:
+            return state

@@ -168,6 +168,15 @@ SAMPLES: Mapping[str, Event] = {
     "calipso.user.IdentityLinked.v1": user.IdentityLinked(
         user_id=USER, issuer="https://login.example/", subject="248289761001"
     ),
+    "calipso.user.IdentityUnlinked.v1": user.IdentityUnlinked(
+        user_id=USER, issuer="https://login.example/", subject="248289761001"
+    ),
+    "calipso.identity.IdentityClaimed.v1": user.IdentityClaimed(
+        identity_id=NAMING.identity("https://login.example/", "248289761001"), user_id=USER
+    ),
+    "calipso.identity.IdentityReleased.v1": user.IdentityReleased(
+        identity_id=NAMING.identity("https://login.example/", "248289761001"), user_id=USER
+    ),
     "calipso.user.RoleGranted.v1": user.RoleGranted(user_id=USER, role=user.Role.ADMINISTRATOR),
     "calipso.user.RoleRevoked.v1": user.RoleRevoked(user_id=USER, role=user.Role.AUDITOR),
     "calipso.user.UserLoggedIn.v1": user.UserLoggedIn(user_id=USER, method="local"),
