@@ -6,13 +6,12 @@ from uuid import UUID
 
 from calipso.commands.handling import EXPERIMENT, USER, Circumstances, Reader, handles
 from calipso.commands.policy import Policy
+from calipso.commands.texts import check_account, check_key, check_text
 from calipso.commands.volumes import check_volume
 from calipso.errors import AlreadyExists, Conflict, Invalid, NotFound
 from calipso.events import experiment as facts
 from calipso.events.envelope import Event
 from calipso.events.experiment import Experiment, ExperimentDetails, SessionDetails
-
-_TEXT_LIMIT = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +124,7 @@ def decide(command: ExperimentCommand, experiment: Experiment | None, policy: Po
 def _add(command: AddExperiment, experiment: Experiment | None) -> Sequence[Event]:
     if experiment is not None:
         raise AlreadyExists("experiment", command.proposal_id)
-    _check_proposal(command.proposal_id)
+    check_key("public_number", command.proposal_id)
     _check_details(command.details)
     return [
         facts.ExperimentAdded(
@@ -167,21 +166,21 @@ def _remove_member(command: RemoveMember, experiment: Experiment) -> Sequence[Ev
     return [facts.MemberRemoved(experiment_id=command.experiment_id, user_id=command.user_id)]
 
 
-def _check_proposal(proposal_id: str) -> None:
-    if not proposal_id or len(proposal_id) > _TEXT_LIMIT or set(proposal_id) & {"/", "~"}:
-        raise Invalid("public_number", "must be a text without '/' and '~'")
-
-
 def _check_details(details: ExperimentDetails) -> None:
-    for name, number in (("uid", details.uid), ("gid", details.gid)):
-        if number is not None and number < 1:
-            raise Invalid(name, "must be above 0: nothing runs as root")
+    check_text("title", details.title)
+    check_text("description", details.description, lines=True)
+    check_text("beamline_code", details.beam_line)
+    check_account("uid", details.uid)
+    check_account("gid", details.gid)
 
 
 def _check_session(session: SessionDetails, policy: Policy) -> None:
-    if not session.session_number or set(session.session_number) & {"/", "~"}:
-        raise Invalid("session_number", "must be a text without '/' and '~'")
+    check_key("session_number", session.session_number)
+    check_text("subject", session.subject)
+    check_text("body", session.body, lines=True)
     if session.start and session.end and session.end < session.start:
         raise Invalid("end_date", "lies before start_date")
     for volume in session.volumes:
+        check_text("data_set_path", volume.source)
+        check_text("data_set_path", volume.bind)
         check_volume(volume, policy)

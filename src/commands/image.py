@@ -7,6 +7,7 @@ from uuid import UUID
 
 from calipso.commands.handling import IMAGE, Circumstances, Reader, handles
 from calipso.commands.policy import Policy
+from calipso.commands.texts import check_text
 from calipso.errors import AlreadyExists, Invalid, NotFound
 from calipso.events import image as facts
 from calipso.events.envelope import Event
@@ -14,7 +15,6 @@ from calipso.events.image import Image
 from calipso.events.values import ImageSpec, Runtime
 
 _PORT_HOOK = re.compile(r"[0-9]{1,5}/(tcp|udp)")
-_TEXT_LIMIT = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,11 @@ def check(name: str, spec: ImageSpec, policy: Policy) -> None:
     Raises:
         Invalid: names the value.
     """
-    if not name or "/" in name or len(name) > _TEXT_LIMIT:
+    if not name or "/" in name:
         raise Invalid("public_name", "must be a name without '/'")
-    if not spec.reference or len(spec.reference) > _TEXT_LIMIT:
+    for field, text in (("public_name", name), ("image", spec.reference), ("logs_er", spec.logs_er)):
+        check_text(field, text)
+    if not spec.reference:
         raise Invalid("image", "must name an image of the runtime, or the address of a link")
     if spec.runtime is Runtime.STATIC_LINK and not spec.reference.startswith(("http://", "https://")):
         raise Invalid("image", "a link must begin with http:// or https://")

@@ -76,7 +76,7 @@ def test_an_experiment_that_is_not_there(command: ExperimentCommand) -> None:
     given(ADA_REGISTERED, P1_ADDED, removed).when(command).then_error(NotFound("experiment", "P1"))
 
 
-@pytest.mark.parametrize("proposal_id", ["", "a/b", "a~b", "x" * 2001])
+@pytest.mark.parametrize("proposal_id", ["", "a/b", "a~b", "x" * 201, "a\n", "a\0", "\x9b2J", "\udce9"])
 def test_what_an_experiment_may_not_be_called(proposal_id: str) -> None:
     given().when(replace(add, proposal_id=proposal_id)).then_raises(Invalid, field="public_number")
 
@@ -88,11 +88,39 @@ def test_what_an_experiment_may_not_be_called(proposal_id: str) -> None:
         (replace(DETAILS, gid=0), "gid"),
         (replace(DETAILS, uid=-1), "uid"),
         (replace(DETAILS, uid=5, gid=0), "gid"),
+        (replace(DETAILS, uid=2**31 - 1), "uid"),
+        (replace(DETAILS, gid=2**31 - 1), "gid"),
     ],
 )
 def test_the_data_of_an_experiment_is_not_roots(details: ExperimentDetails, field: str) -> None:
     given().when(replace(add, details=details)).then_raises(Invalid, field=field)
     given(P1_ADDED).when(replace(change, details=details)).then_raises(Invalid, field=field)
+
+
+@pytest.mark.parametrize(
+    ("details", "field"),
+    [
+        (replace(DETAILS, title="x" * 2001), "title"),
+        (replace(DETAILS, title="two\nlines"), "title"),
+        (replace(DETAILS, title="\udce9"), "title"),
+        (replace(DETAILS, description="x" * 2001), "description"),
+        (replace(DETAILS, description="\x1b[2J"), "description"),
+        (replace(DETAILS, beam_line="x" * 2001), "beamline_code"),
+        (replace(DETAILS, beam_line="BL\t1"), "beamline_code"),
+    ],
+)
+def test_what_an_experiment_may_not_say(details: ExperimentDetails, field: str) -> None:
+    given().when(replace(add, details=details)).then_raises(Invalid, field=field)
+    given(P1_ADDED).when(replace(change, details=details)).then_raises(Invalid, field=field)
+
+
+def test_an_experiment_may_say_much() -> None:
+    long = ExperimentDetails(
+        title="é" * 2000, description="two\n\tlines".ljust(2000), beam_line="x" * 2000, uid=1, gid=2**31 - 2
+    )
+    given().when(replace(add, proposal_id="x" * 200, details=long)).then(
+        facts.ExperimentAdded(experiment_id=P1, proposal_id="x" * 200, details=long)
+    )
 
 
 def test_a_session_is_added_once() -> None:
@@ -112,10 +140,18 @@ def test_a_session_is_changed() -> None:
         (replace(SESSION, session_number=""), "session_number"),
         (replace(SESSION, session_number="a~b"), "session_number"),
         (replace(SESSION, session_number="a/b"), "session_number"),
+        (replace(SESSION, session_number="x" * 201), "session_number"),
+        (replace(SESSION, session_number="a\r"), "session_number"),
+        (replace(SESSION, subject="x" * 2001), "subject"),
+        (replace(SESSION, subject="a\n"), "subject"),
+        (replace(SESSION, body="x" * 2001), "body"),
+        (replace(SESSION, body="\x7f"), "body"),
         (replace(SESSION, start=NOW, end=NOW - timedelta(days=1)), "end_date"),
         (replace(SESSION, volumes=(Volume(source="/etc", bind="x", mode=Mode.READ_ONLY),)), "data_set_path"),
         (replace(SESSION, volumes=(Volume(source="/datasets/../x", bind="x", mode=Mode.READ_ONLY),)), "data_set_path"),
         (replace(SESSION, volumes=(Volume(source="/datasets/x", bind="x", mode=Mode.READ_WRITE),)), "data_set_path"),
+        (replace(SESSION, volumes=(Volume(source="/datasets/\n", bind="x", mode=Mode.READ_ONLY),)), "data_set_path"),
+        (replace(SESSION, volumes=(Volume(source="/datasets/x", bind="\n", mode=Mode.READ_ONLY),)), "data_set_path"),
     ],
 )
 def test_what_a_session_may_not_say(session: SessionDetails, field: str) -> None:

@@ -43,6 +43,7 @@ def test_an_image_that_is_not_there(command: object) -> None:
     [
         ("image", replace(SPEC, reference="")),
         ("image", replace(SPEC, reference="x" * 2001)),
+        ("image", replace(SPEC, reference="a\nb")),
         ("image", replace(LINK, reference="javascript:alert(1)")),
         ("image", replace(LINK, reference="wiki.example")),
         ("cpu, memory, hdd", replace(SPEC, resources=Resources(millicores=-1))),
@@ -52,6 +53,8 @@ def test_an_image_that_is_not_there(command: object) -> None:
         ("port_hook", replace(SPEC, port_hook="5901/tcp; rm")),
         ("port_hook", replace(SPEC, port_hook="123456/tcp")),
         ("logs_er", replace(SPEC, logs_er="(")),
+        ("logs_er", replace(SPEC, logs_er="x" * 2001)),
+        ("logs_er", replace(SPEC, logs_er="\0")),
         ("targets", replace(SPEC, targets=("docker-a", "docker-z"))),
         ("targets", replace(SPEC, targets=("links",))),
     ],
@@ -61,7 +64,7 @@ def test_what_an_image_may_not_say(field: str, spec: ImageSpec) -> None:
     given(DESKTOP_ADDED).when(replace(change, spec=spec)).then_raises(Invalid, field=field)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "x" * 2001])
+@pytest.mark.parametrize("name", ["", "a/b", "x" * 2001, "a\nb", "\udce9"])
 def test_what_an_image_may_not_be_called(name: str) -> None:
     given().when(replace(add, name=name)).then_raises(Invalid, field="public_name")
 
