@@ -48,6 +48,16 @@ def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TARGETS", '[{"name": "a", "runtime": "static_link"}, {"name": "a", "runtime": "static_link"}]'),
         ("TARGETS", '[{"name": "a", "runtime": "static_link", "adress": "x"}]'),
         ("DEFAULT_UID", "0"),
+        ("BASE_PATH", "/a//b/"),
+        ("BASE_PATH", "/../b/"),
+        ("BASE_PATH", "/a?b/"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy.example.org"),
+        ("BACKEND_UO_LOGIN", "javascript:alert(1)"),
+        ("OTHER_DIRS_TO_MOUNT", "/opt/a:/a"),
+        ("OTHER_DIRS_TO_MOUNT", "/opt/../a:/a:ro"),
+        ("OTHER_DIRS_TO_MOUNT", "opt:/a:ro"),
+        ("OIDC_RP_SIGN_ALGO", "none"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -96,3 +106,34 @@ def test_targets_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings.load()
     assert found.effective_targets()[0].capacity == 3
     assert found.policy(1).targets[Runtime.DOCKER] == ("a",)
+
+
+def test_faults_of_several_settings_together_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "OIDC_ENABLED": "true",
+        "TLS_CERTIFICATE": "/a.pem",
+        "DYNAMIC_EXPERIMENTS_DATA_RETRIEVAL": "1",
+        "OTHER_DIRS_TO_MOUNT": "/tmp/data/x:/x:rw",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"CALIPSO_{name}", value)
+    with pytest.raises(Invalid) as caught:
+        settings.load()
+    named = ("OIDC_RP_CLIENT_ID", "OIDC_OP_ISSUER", "TLS_KEY", "$USERNAME", "OTHER_DIRS_TO_MOUNT")
+    assert all(name in str(caught.value) for name in named)
+
+
+@pytest.mark.parametrize(("given", "expected"), [("", "/"), ("/", "/"), ("a", "/a/"), ("/a/b", "/a/b/"), ("a/", "/a/")])
+def test_the_base_path_begins_and_ends_with_a_slash(given: str, expected: str) -> None:
+    assert settings.load(base_path=given).base_path == expected
+
+
+def test_other_folders_become_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALIPSO_OTHER_DIRS_TO_MOUNT", "/opt/a:/a:ro, /scratch:/scratch:rw")
+    monkeypatch.setenv("CALIPSO_ADD_HOME_DIR_TO_ALL_CONTAINERS", "true")
+    policy = settings.load().policy(1)
+    assert [(v.source, v.bind, v.mode) for v in policy.other_volumes] == [
+        ("/opt/a", "/a", "ro"),
+        ("/scratch", "/scratch", "rw"),
+    ]
+    assert policy.home == "/home/$USERNAME"

@@ -188,7 +188,7 @@ def _granted(
     circumstances: Circumstances,
 ) -> ContainerRequested:
     policy = circumstances.policy
-    mounted = _volumes(situation, session, policy)
+    own = _volumes(situation, session, policy)
     return ContainerRequested(
         container_id=command.container_id,
         user_id=command.user_id,
@@ -201,8 +201,8 @@ def _granted(
         info=command.info,
         session=_session_ref(command, situation.experiment),
         identity=_identity(situation, policy),
-        volumes=mounted,
-        workdir=volumes.working_folder(mounted),
+        volumes=(*own, *_common_volumes(situation, policy)),
+        workdir=volumes.working_folder(own),
         key_number=policy.key_number,
         deadline=circumstances.now + policy.run_limit,
     )
@@ -212,6 +212,10 @@ def _volumes(situation: Situation, session: SessionDetails | None, policy: Polic
     if session is not None:
         return volumes.session_volumes(session, policy)
     return volumes.own_volumes(situation.user.name, policy) if situation.user else ()
+
+
+def _common_volumes(situation: Situation, policy: Policy) -> tuple[Volume, ...]:
+    return volumes.common_volumes(situation.user.name, policy) if situation.user else ()
 
 
 def _session_ref(command: RequestContainer, experiment: Experiment | None) -> SessionRef | None:
@@ -227,13 +231,18 @@ def _session_ref(command: RequestContainer, experiment: Experiment | None) -> Se
 
 def _identity(situation: Situation, policy: Policy) -> Identity:
     """The experiment's account, else the user's, else the facility's; never root."""
-    details = situation.experiment.details if situation.experiment else None
-    sources = [source for source in (details, situation.user, policy) if source is not None]
-    uid = next(source.uid for source in sources if source.uid is not None)
-    gid = next(source.gid for source in sources if source.gid is not None)
+    details, user = situation.experiment.details if situation.experiment else None, situation.user
+    user_uid = user.uid if user and policy.uses_user_uid else None
+    user_gid = user.gid if user and policy.uses_user_gid else None
+    uid = _first(details.uid if details else None, user_uid, policy.uid)
+    gid = _first(details.gid if details else None, user_gid, policy.gid)
     if uid < 1 or gid < 1:
         raise NotPermitted(f"the numeric account {uid}:{gid} may not run a container")
     return Identity(uid=uid, gid=gid, groups=policy.groups)
+
+
+def _first(*numbers: int | None) -> int:
+    return next((number for number in numbers if number is not None), 0)
 
 
 def _target(command: RequestContainer, situation: Situation, image: Image, policy: Policy) -> str:

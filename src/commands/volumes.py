@@ -7,6 +7,9 @@ from calipso.errors import Invalid
 from calipso.events.experiment import SessionDetails
 from calipso.events.values import Mode, Volume
 
+USERNAME = "$USERNAME"
+HOME_BIND = "/tmp/user/home"  # noqa: S108 - where images of the CalipsoPlus backend look for it
+
 
 def is_below(path: str, root: str) -> bool:
     """Whether an absolute path lies below a root, read as text."""
@@ -25,7 +28,7 @@ def check_volume(volume: Volume, policy: Policy) -> None:
     roots = [policy.output_root] if volume.mode is Mode.READ_WRITE else [policy.datasets_root, policy.output_root]
     if not any(is_below(volume.source, root) for root in roots):
         raise Invalid("data_set_path", f"{volume.source} ({volume.mode}) must lie below {' or '.join(roots)}")
-    if volume.mode is Mode.READ_WRITE and _overlaps(volume.source, policy.datasets_root):
+    if volume.mode is Mode.READ_WRITE and overlaps(volume.source, policy.datasets_root):
         raise Invalid("data_set_path", f"{volume.source}: data sets may not be writable")
     if not volume.bind.strip("/."):
         raise Invalid("data_set_path", f"{volume.source}: bind must be a folder such as /p1")
@@ -54,12 +57,19 @@ def own_volumes(user_name: str, policy: Policy) -> tuple[Volume, ...]:
     )
 
 
+def common_volumes(user_name: str, policy: Policy) -> tuple[Volume, ...]:
+    """The folders that every container of a user sees besides: the home folder, and those of the facility."""
+    home = Volume(source=policy.home.replace(USERNAME, user_name), bind=HOME_BIND, mode=Mode.READ_WRITE)
+    return (*((home,) if policy.home else ()), *policy.other_volumes)
+
+
 def working_folder(volumes: tuple[Volume, ...]) -> str:
     """Where a container's process begins: the first folder that it may write, none if there is none."""
     return next((volume.bind for volume in volumes if volume.mode is Mode.READ_WRITE), "")
 
 
-def _overlaps(path: str, root: str) -> bool:
+def overlaps(path: str, root: str) -> bool:
+    """Whether one of two absolute paths is the other or lies below it, read as text."""
     return normpath(path) == normpath(root) or is_below(path, root) or is_below(root, path)
 
 

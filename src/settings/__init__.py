@@ -31,7 +31,7 @@ class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if faults := [*self.http_faults(), *self.sign_in_faults(), *self.experiment_faults()]:
+        if faults := [*self.http_faults(), *self.sign_in_faults(), *self.experiment_faults(), *self.rule_faults()]:
             raise ValueError("; ".join(faults))
         return self
 
@@ -60,6 +60,10 @@ class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings
             groups=(100, *self.groups_docker_add),
             run_limit=timedelta(seconds=self.run_limit),
             key_number=key_number,
+            uses_user_uid=self.enable_non_root_uid_container,
+            uses_user_gid=self.enable_non_root_gid_container,
+            home=self.home_dir if self.add_home_dir_to_all_containers else "",
+            other_volumes=self.other_volumes(),
         )
 
 

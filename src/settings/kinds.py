@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 from calipso import sizes
 from calipso.errors import Invalid
 
+_MOUNT_PARTS = 3
 SHORT_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 
@@ -54,6 +55,16 @@ def _check_networks(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(ip_network(value)) for value in values)
 
 
+def _check_mounts(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parts = value.split(":")
+        is_lawful = len(parts) == _MOUNT_PARTS and parts[2] in {"ro", "rw"}
+        if not is_lawful or any(not part.startswith("/") or ".." in part.split("/") for part in parts[:2]):
+            message = f"{value!r} must be SOURCE:PLACE:ro or SOURCE:PLACE:rw with absolute paths"
+            raise ValueError(message)
+    return values
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Numbers = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_networks)]
@@ -61,3 +72,4 @@ Cpus = Annotated[str, AfterValidator(_check_cpus)]
 Size = Annotated[str, AfterValidator(_check_size)]
 Folder = Annotated[str, AfterValidator(_check_folder)]
 Url = Annotated[str, AfterValidator(_check_url)]
+OtherFolders = Annotated[CommaSeparated, AfterValidator(_check_mounts)]

@@ -1,13 +1,15 @@
 """The facility's rules: quotas, folders, and the numeric accounts of containers."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from calipso import sizes
-from calipso.events.values import Limits, Resources
-from calipso.settings.kinds import Cpus, Folder, Numbers, Size
+from calipso.commands.volumes import USERNAME, overlaps
+from calipso.events.values import Limits, Mode, Resources, Volume
+from calipso.settings.kinds import Cpus, Folder, Numbers, OtherFolders, Size
 
 
 class RuleSettings(BaseSettings):
@@ -22,7 +24,41 @@ class RuleSettings(BaseSettings):
     experiments_output: Annotated[Folder, Field(description="folder of the results, writable")] = "/tmp/results"  # noqa: S108 - the reference's default
     default_uid: Annotated[int, Field(ge=1, description="uid of containers for which nothing else names one")] = 1000
     default_gid: Annotated[int, Field(ge=1, description="gid of containers for which nothing else names one")] = 1000
+    enable_non_root_uid_container: Annotated[
+        bool,
+        Field(
+            description="whether containers have the uid of their user where the experiment names none; false: "
+            "`default_uid`; never root"
+        ),
+    ] = True
+    enable_non_root_gid_container: Annotated[bool, Field(description="the same for the gid")] = True
     groups_docker_add: Annotated[Numbers, Field(description="supplementary groups besides 100, comma-separated")] = ()
+
+    add_home_dir_to_all_containers: Annotated[
+        bool, Field(description="whether containers see the home folder of their user, below /tmp/user/home")
+    ] = False
+    home_dir: Annotated[
+        Folder, Field(description="the home folder of a user on the targets; $USERNAME stands for the user name")
+    ] = "/home/$USERNAME"
+    other_dirs_to_mount: Annotated[
+        OtherFolders,
+        Field(
+            description="folders of the targets that every container sees, each SOURCE:PLACE:ro or :rw, comma-separated"
+        ),
+    ] = ()
+
+    def other_volumes(self) -> tuple[Volume, ...]:
+        """The folders that every container sees."""
+        parts = [entry.split(":") for entry in self.other_dirs_to_mount]
+        return tuple(Volume(source=source, bind=bind, mode=Mode(mode)) for source, bind, mode in parts)
+
+    def rule_faults(self) -> Iterator[str]:
+        """What is wrong with these settings together."""
+        for volume in self.other_volumes():
+            if volume.mode is Mode.READ_WRITE and overlaps(volume.source, self.experiments_datasets_root):
+                yield f"OTHER_DIRS_TO_MOUNT: {volume.source} would make data sets writable"
+        if self.add_home_dir_to_all_containers and USERNAME not in self.home_dir:
+            yield "HOME_DIR must have $USERNAME in it: a home folder is one user's"
 
     def limits(self) -> Limits:
         """The quota of users without one of their own."""

@@ -41,6 +41,10 @@ class TargetsSettings(BaseSettings):
         "unix:///var/run/docker.sock"
     )
     remote_machine_ip: Annotated[str, Field(description="public host of the default target `docker`")] = "127.0.0.1"
+    remote_pods_machine_ip: Annotated[
+        str, Field(description="address of the cluster's nodes, at which the ports of pods are reached")
+    ] = "kube.machine"
+    default_kube_namespace: Annotated[str, Field(description="namespace in which pods are made")] = "default"
     targets: Annotated[
         tuple[TargetSettings, ...], Field(description="all targets, as JSON; empty: `links` and `docker`")
     ] = ()

@@ -135,3 +135,18 @@ def test_it_must_be_usable_within_the_run_limit() -> None:
     later = NOW + POLICY.run_limit
     outcome = KNOWN.when(ask, now=later)
     outcome.then(reservation("P1~S1"), replace(GRANTED, deadline=later + POLICY.run_limit))
+
+
+def test_the_users_account_is_left_aside_when_the_facility_wants_it_so() -> None:
+    registered = replace(ADA_REGISTERED, uid=1000, gid=1001)
+    history = given(registered, DESKTOP_ADDED, replace(P1_ADDED, details=replace(DETAILS, uid=None, gid=None)))
+    history = history.and_then(S1_ADDED, ADA_MEMBER)
+    policy = replace(POLICY, uses_user_uid=False, uses_user_gid=False)
+    identity = Identity(uid=policy.uid, gid=policy.gid, groups=(100, 44))
+    history.when(ask, policy=policy).then(reservation("P1~S1"), replace(GRANTED, identity=identity))
+
+
+def test_the_home_folder_comes_after_the_data_and_is_not_where_a_container_begins() -> None:
+    home = Volume(source="/home/ada", bind="/tmp/user/home", mode=Mode.READ_WRITE)
+    granted = replace(GRANTED, volumes=(*GRANTED.volumes, home))
+    KNOWN.when(ask, policy=replace(POLICY, home="/home/$USERNAME")).then(reservation("P1~S1"), granted)

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 from tests.commands.scenario import POLICY, SESSION
 
-from calipso.commands.volumes import check_volume, is_below, own_volumes, session_volumes, working_folder
+from calipso.commands.volumes import (
+    check_volume,
+    common_volumes,
+    is_below,
+    own_volumes,
+    session_volumes,
+    working_folder,
+)
 from calipso.errors import Invalid
 from calipso.events.values import Mode, Volume
 
@@ -113,3 +120,10 @@ def test_the_first_writable_folder_is_worked_in() -> None:
     assert working_folder((second, first)) == "/output/ada"
     assert working_folder((second,)) == ""
     assert working_folder(()) == ""
+
+
+def test_the_home_folder_and_other_folders_are_seen_by_every_container() -> None:
+    tools = Volume(source="/opt/tools", bind="/opt/tools", mode=RO)
+    assert common_volumes("ada", POLICY) == ()
+    policy = replace(POLICY, home="/home/$USERNAME", other_volumes=(tools,))
+    assert common_volumes("ada", policy) == (Volume(source="/home/ada", bind="/tmp/user/home", mode=RW), tools)
