@@ -1,5 +1,6 @@
 """What commands share: the system that they speak to, and how they issue a command."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,3 +82,16 @@ def user_id_of(backend: Backend, name: str) -> UUID:
     if found is None:
         raise NotFound("user", name)
     return found
+
+
+def parse_number(text: str, field: str) -> int | None:
+    """The number of a text, None of an empty one.
+
+    Raises:
+        Invalid: it is not a whole number.
+    """
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,10}", text):
+        raise Invalid(field, f"{text[:40]!r} is not a whole number from 1 on")
+    return int(text)

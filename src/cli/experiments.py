@@ -1,11 +1,15 @@
 """Experiments."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
-from calipso.cli.common import Data, dispatch, running
+from calipso.backend import Backend
+from calipso.cli.common import Data, dispatch, parse_number, running
+from calipso.cli.import_lines import Kind
+from calipso.cli.importing import FileArgument, StrictOption, import_file
 from calipso.commands.experiment import AddExperiment, ChangeExperiment, RemoveExperiment
 from calipso.commands.handling import EXPERIMENT
 from calipso.errors import NotFound
@@ -34,9 +38,19 @@ def add(
     """Add an experiment."""
     details = ExperimentDetails(title=title, description=description, beam_line=beamline_code, uid=uid, gid=gid)
     with running(data) as backend:
-        experiment_id = backend.installation.naming.experiment(public_number)
-        dispatch(backend, AddExperiment(experiment_id=experiment_id, proposal_id=public_number, details=details))
+        dispatch(backend, _addition(backend, public_number, details))
     print(f'Successfully added experiment "{public_number}"')
+
+
+@app.command(
+    "import",
+    epilog="Example: `calipso experiments import experiments.csv`, of a file with the columns `public_number`, "
+    "`title`, `description`, `beamline_code` and, where they are known, `uid` and `gid`",
+)
+def import_(file: FileArgument, strict: StrictOption = False, data: Data = None) -> None:
+    """Add an experiment for each line of a CSV file."""
+    with running(data) as backend:
+        import_file(backend, _LINES, file, strict=strict)
 
 
 @app.command(epilog="Example: `calipso experiments update --public-number P1 --title Lead`")
@@ -72,3 +86,34 @@ def remove(public_number: PublicNumber, data: Data = None) -> None:
         experiment_id = backend.installation.naming.experiment(public_number)
         dispatch(backend, RemoveExperiment(experiment_id=experiment_id, proposal_id=public_number))
     print(f'Successfully removed experiment "{public_number}"')
+
+
+def _addition(backend: Backend, public_number: str, details: ExperimentDetails) -> AddExperiment:
+    experiment_id = backend.installation.naming.experiment(public_number)
+    return AddExperiment(experiment_id=experiment_id, proposal_id=public_number, details=details)
+
+
+def _of_line(backend: Backend, values: Mapping[str, str]) -> AddExperiment:
+    details = ExperimentDetails(
+        title=values["title"],
+        description=values["description"],
+        beam_line=values["beamline_code"],
+        uid=parse_number(values.get("uid", ""), "uid"),
+        gid=parse_number(values.get("gid", ""), "gid"),
+    )
+    return _addition(backend, values["public_number"], details)
+
+
+def _known(backend: Backend, command: AddExperiment) -> ExperimentDetails | None:
+    experiment = backend.dispatcher.state(EXPERIMENT, command.experiment_id)
+    return experiment.details if experiment else None
+
+
+_LINES: Kind[AddExperiment] = Kind(
+    columns=("public_number", "title", "description", "beamline_code"),
+    optional=("uid", "gid"),
+    command=_of_line,
+    key=lambda command: command.experiment_id,
+    content=lambda command: command.details,
+    known=_known,
+)

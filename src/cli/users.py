@@ -1,6 +1,7 @@
 """Accounts."""
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 from uuid import uuid4
 
@@ -8,6 +9,9 @@ import typer
 
 from calipso.backend import Backend
 from calipso.cli.common import Data, dispatch, running, user_id_of
+from calipso.cli.import_lines import Kind
+from calipso.cli.importing import FileArgument, StrictOption, import_file
+from calipso.commands.handling import USER_NAME
 from calipso.commands.user import GrantRole, RegisterUser, RevokeRole
 from calipso.events.user import Role
 
@@ -34,6 +38,13 @@ def add(
     print(f"Successfully inserted user {name}")
 
 
+@app.command("import", epilog="Example: `calipso users import users.csv`, of a file with the column `userlogin`")
+def import_(file: FileArgument, strict: StrictOption = False, data: Data = None) -> None:
+    """Open an account for each line of a CSV file, where there is none; without a password."""
+    with running(data) as backend:
+        import_file(backend, _LINES, file, strict=strict)
+
+
 @app.command(epilog="Example: `calipso users promote ada`")
 def promote(name: Name, data: Data = None) -> None:
     """Make an account an administrator."""
@@ -54,17 +65,21 @@ def register(
     backend: Backend, name: str, *, password: str | None, admin: bool, uid: int | None = None, gid: int | None = None
 ) -> None:
     """Open an account and give it its password."""
-    user_id = uuid4()
-    dispatch(
-        backend,
-        RegisterUser(
-            user_id=user_id,
-            name_id=backend.installation.naming.user_name(name),
-            name=name,
-            uid=uid,
-            gid=gid,
-            roles=frozenset({Role.ADMINISTRATOR} if admin else ()),
-        ),
-    )
+    roles = frozenset({Role.ADMINISTRATOR} if admin else ())
+    command = replace(_registration(backend, name), uid=uid, gid=gid, roles=roles)
+    dispatch(backend, command)
     if password is not None:
-        backend.passwords.set(user_id, password)
+        backend.passwords.set(command.user_id, password)
+
+
+def _registration(backend: Backend, name: str) -> RegisterUser:
+    return RegisterUser(user_id=uuid4(), name_id=backend.installation.naming.user_name(name), name=name)
+
+
+_LINES: Kind[RegisterUser] = Kind(
+    columns=("userlogin",),
+    command=lambda backend, values: _registration(backend, values["userlogin"]),
+    key=lambda command: command.name_id,
+    content=lambda _: True,
+    known=lambda backend, command: backend.dispatcher.state(USER_NAME, command.name_id) is not None,
+)

@@ -79,6 +79,14 @@ class Dispatcher:
                 continue
         raise Unavailable("the command's streams", "too many other commands change them; try again")
 
+    def consider(self, command: object) -> Sequence[Event]:
+        """What a command would store now; nothing is stored, and its decision may differ when it is issued.
+
+        Raises:
+            CalipsoError: what the decision says against it, or `Unavailable` when the store does not answer.
+        """
+        return self._decide(command, _Reading(self._states))
+
     def state(self, fold: Fold[S], stream: UUID) -> S:
         """The state of a stream now, for those who must look before they act."""
         return self._states.read(fold, stream)[1]
