@@ -2,7 +2,19 @@
 
 import typer
 
-from calipso.cli import experiments, explain, identities, images, members, processes, quotas, serve, sessions, users
+from calipso.cli import (
+    effective_settings,
+    experiments,
+    explain,
+    identities,
+    images,
+    members,
+    processes,
+    quotas,
+    serve,
+    sessions,
+    users,
+)
 
 app = typer.Typer(
     name="calipso",
@@ -18,6 +30,11 @@ app.command()(processes.relay)
 app.command()(processes.provision)
 app.command()(processes.migrate)
 app.command()(explain.explain)
+app.command(
+    "settings",
+    epilog="Examples: `calipso settings`, `calipso settings --changed`, `calipso settings --json`; exit status 78 when "
+    "a setting is wrong",
+)(effective_settings.settings_)
 users.app.command(epilog="Example: `calipso users link ada --issuer user-office --subject ada`")(identities.link)
 users.app.command(epilog="Example: `calipso users unlink ada --issuer user-office --subject ada`")(identities.unlink)
 app.add_typer(users.app, name="users")
