@@ -19,6 +19,7 @@ from calipso.api import (
     experiments,
     health,
     images,
+    proxies,
     quotas,
     resources,
     sessions,
@@ -47,6 +48,7 @@ BLUEPRINTS: Sequence[Blueprint] = (
     health.blueprint,
 )
 _BODY_BYTES = 2**20
+_HEAD_BYTES = 2**14  # the most that the library allows; browsers bring the cookies of a whole portal
 _SLACK_SECONDS = 120  # a held request is answered by us, not cut off by the server
 
 
@@ -61,7 +63,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
         f"calipso-{uuid4().hex}",
         config=_config(backend.settings),
         ctx=SimpleNamespace(),
-        router=Router(),
+        router=Router(backend.settings.base_path),
         error_handler=Problems(),
         request_class=arriving.Request,
         strict_slashes=True,
@@ -70,14 +72,16 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     app.ctx.metrics = Metrics()
     app.ctx.calipso = Context(backend, Waiting(backend.database, backend.store, backend.parts), app.ctx.metrics)
     app.ctx.authentication = auth.Authentication(backend)
+    app.ctx.proxies = proxies.Proxies(backend.settings)
     for blueprint in blueprints:
         app.blueprint(blueprint.copy(blueprint.name))
-    app.register_middleware(arriving.begin, "request", priority=4)
+    app.register_middleware(arriving.begin, "request", priority=5)
+    app.register_middleware(proxies.find_origin, "request", priority=4)
     app.register_middleware(_tell_methods, "request", priority=3)
     app.register_middleware(arriving.check_lawful, "request", priority=2)
     app.register_middleware(auth.authenticate, "request", priority=1)
     app.register_middleware(_conclude, "response")
-    cors.install(app, backend.settings.cors_origin_whitelist)
+    cors.install(app, backend.settings.cors_origin_whitelist, allow_credentials=backend.settings.cors_allow_credentials)
     return app
 
 
@@ -88,7 +92,7 @@ def _config(settings: Settings) -> Config:
             "AUTO_EXTEND": False,
             "KEEP_ALIVE_TIMEOUT": 65,
             "MOTD": False,
-            "PROXIES_COUNT": 1 if settings.trusted_proxies else None,
+            "REQUEST_MAX_HEADER_SIZE": _HEAD_BYTES,
             "REQUEST_MAX_SIZE": _BODY_BYTES,
             "REQUEST_TIMEOUT": 30,
             "RESPONSE_TIMEOUT": max(settings.run_limit, settings.stop_grace) + _SLACK_SECONDS,

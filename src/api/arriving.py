@@ -10,20 +10,28 @@ from uuid import UUID, uuid4
 
 from sanic import Request as SanicRequest
 from sanic.compat import Header
-from sanic.exceptions import BadURL
+from sanic.exceptions import BadRequest, BadURL
 
+from calipso.api.proxies import Origin
 from calipso.errors import Invalid
 
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LINE_END = re.compile(r"[\r\n\0]")
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _STAND_IN = "NONE"  # the library's method for a request that it could not read, made to be answered with an error
 _BODY_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
 
 class Request(SanicRequest):
-    """A request whose `ctx` has from its beginning `caller`, `correlation_id`, `began` and `task`.
+    """A request whose `ctx` has from its beginning `caller`, `correlation_id`, `began`, `origin` and `task`.
 
-    `began` is a time of the performance counter, `task` the task that serves the request.
+    `began` is a time of the performance counter, `task` the task that serves the request. `origin` is found out by
+    `proxies.find_origin`; one that could not be read has none.
+
+    Raises:
+        BadRequest: where it ends, or to which host it goes, could be read in two ways.
     """
 
     def __init__(self, url_bytes: bytes, headers: Header, *, method: str, **given: Any) -> None:  # noqa: ANN401 - passed on
@@ -33,12 +41,18 @@ class Request(SanicRequest):
             if method != _STAND_IN:
                 raise
             super().__init__(b"*", headers, method=method, **given)
+        if method != _STAND_IN:
+            _check_head(self)
 
     @staticmethod
     def make_context() -> SimpleNamespace:
         """What handlers and middleware find at `ctx`."""
         return SimpleNamespace(
-            caller=None, correlation_id=uuid4(), began=time.perf_counter(), task=asyncio.current_task()
+            caller=None,
+            correlation_id=uuid4(),
+            began=time.perf_counter(),
+            origin=Origin(),
+            task=asyncio.current_task(),
         )
 
 
@@ -65,6 +79,27 @@ async def check_lawful(request: SanicRequest) -> None:
         if kind not in _BODY_TYPES:
             raise Invalid("content-type", f"must be one of {', '.join(sorted(_BODY_TYPES))}")
         _check_text("body", request.body)
+
+
+def _check_head(request: SanicRequest) -> None:
+    """Refuse what a proxy in front could have read as another request than we do.
+
+    Raises:
+        BadRequest: it could have.
+    """
+    headers, hosts = request.headers, request.headers.getall("host", [])
+    if any(not _TOKEN.fullmatch(name) or _LINE_END.search(value) for name, value in headers.items()):
+        raise BadRequest("a header is malformed")
+    if len(hosts) > 1 or (not hosts and request.version != "1.0"):
+        raise BadRequest("a request has one Host header")
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.strip().isdecimal()):
+        raise BadRequest("Content-Length is malformed")
+    if "transfer-encoding" in headers and request.version == "1.0":
+        raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
+    target = _ABSOLUTE.match(request.raw_url)
+    if target and target[1].lower() != (hosts or [""])[0].strip().lower().encode(errors="surrogateescape"):
+        raise BadRequest("the address and the Host header name different hosts")
 
 
 def _check_text(field: str, content: bytes) -> None:

@@ -12,6 +12,7 @@ from sanic import HTTPResponse, Request
 
 from calipso.accounts import Login
 from calipso.api.context import Caller
+from calipso.api.proxies import origin_of
 from calipso.api.routing import methods_of
 from calipso.api.sign_in import SignIn
 from calipso.backend import Backend
@@ -48,7 +49,7 @@ class Authentication:
         if (key := login_key(request)) and (found := await asyncio.to_thread(self._by_login, key)):
             return found
         if basic := parse_basic(request.headers.get("authorization", "")):
-            return await self.sign_in.by_password(*basic, request.client_ip), None
+            return await self.sign_in.by_password(*basic, origin_of(request).client), None
         return None
 
     def _by_login(self, key: str) -> tuple[Caller, Login] | None:

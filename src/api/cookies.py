@@ -2,12 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sanic import HTTPResponse
+from sanic import HTTPResponse, Request
 
 from calipso.accounts import LOGIN_LIFETIME, Login
 from calipso.api.auth import CSRF_COOKIE, LOGIN_COOKIE
+from calipso.api.context import context_of
+from calipso.api.proxies import origin_of
 
 _TOKEN_LIFETIME = timedelta(days=365)
+
+
+def are_secure(request: Request) -> bool:
+    """Whether browsers may send the cookies over HTTPS only: they came by it, or the settings say so."""
+    return origin_of(request).scheme == "https" or context_of(request).backend.settings.cookie_secure
 
 
 def set_login(answer: HTTPResponse, key: str, login: Login, *, secure: bool) -> None:

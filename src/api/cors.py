@@ -26,12 +26,13 @@ def is_allowed(origin: str, whitelist: Sequence[str]) -> bool:
     return bool(scheme and separator and host) and (origin in whitelist or host in whitelist)
 
 
-def install(app: Sanic[Any, Any], whitelist: Sequence[str]) -> None:
+def install(app: Sanic[Any, Any], whitelist: Sequence[str], *, allow_credentials: bool) -> None:
     """Put the headers on every answer, errors too.
 
     Args:
         app: the application.
         whitelist: origins such as `https://portal.example.org`, or without their scheme.
+        allow_credentials: whether browsers may send cookies with what frontends ask.
     """
     listed = [entry.rstrip("/") for entry in whitelist]
 
@@ -40,7 +41,8 @@ def install(app: Sanic[Any, Any], whitelist: Sequence[str]) -> None:
         origin = request.headers.get("origin")
         if not origin:
             return
-        response.headers["Access-Control-Allow-Credentials"] = "true"
+        if allow_credentials:
+            response.headers["Access-Control-Allow-Credentials"] = "true"
         if is_allowed(origin, listed):
             response.headers["Access-Control-Allow-Origin"] = origin
         if is_preflight(request):

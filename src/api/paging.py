@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from sanic import Request
 
+from calipso.api.proxies import absolute_url, inner_path
 from calipso.errors import NotFound
 from calipso.projections.paging import Page
 
@@ -85,4 +86,4 @@ def page_url(request: Request, number: int) -> str:
     others = [(name, value) for name, value in request.get_query_args(keep_blank_values=True) if name != _PAGE]
     parameters = sorted([*others, *([(_PAGE, str(number))] if number > 1 else [])], key=itemgetter(0))
     query = f"?{urlencode(parameters)}" if parameters else ""
-    return f"{request.scheme}://{request.host}{request.path}{query}"
+    return absolute_url(request, f"{inner_path(request)}{query}")

@@ -11,6 +11,7 @@ from sanic.handlers import ErrorHandler
 
 from calipso import errors
 from calipso.api.paging import InvalidPage
+from calipso.api.proxies import outer_path
 from calipso.api.routing import methods_of
 from calipso.api.wire import json
 from calipso.errors import CalipsoError
@@ -104,7 +105,7 @@ def _no_route(request: Request) -> HTTPResponse:
     """The way to the path with its slash, if that names something."""
     if request.method in {"GET", "HEAD"} and request.method in methods_of(request, f"{request.path}/"):
         query = f"?{request.query_string}" if request.query_string else ""
-        return HTTPResponse(status=301, headers={"Location": f"{request.path}/{query}"})
+        return HTTPResponse(status=301, headers={"Location": f"{outer_path(request)}/{query}"})
     return json({"detail": "Not found.", "error": f"there is nothing at {request.path}"}, status=404)
 
 

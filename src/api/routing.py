@@ -17,7 +17,14 @@ class Router(SanicRouter):
     """Every route is strict about its slash; HEAD is served wherever a GET changes nothing.
 
     A route whose GET changes something says so by `ctx_changes=True`.
+
+    Args:
+        base: the path below which all routes lie, with a slash at both ends.
     """
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self._base = base
 
     def resolve(
         self,
@@ -49,8 +56,10 @@ class Router(SanicRouter):
         return sorted([*found, "OPTIONS"]) if found else []
 
     def _found(self, path: str, method: str | None) -> Resolved | None:
+        if not path.startswith(self._base):
+            return None
         try:
-            found: Resolved = super().resolve(path, method="GET" if method == "HEAD" else method)
+            found: Resolved = super().resolve(path[len(self._base) - 1 :], method="GET" if method == "HEAD" else method)
         except (NotFound, NoMethod):
             return None
         changes = getattr(found[0].ctx, "changes", False)

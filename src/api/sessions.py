@@ -10,6 +10,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from calipso.api import cookies
 from calipso.api.auth import authentication_of, is_cross_site, login_key
 from calipso.api.context import context_of
+from calipso.api.proxies import origin_of
 from calipso.api.wire import json, read_body
 from calipso.commands.user import RecordLogin
 from calipso.errors import Invalid, NotPermitted, WrongCredentials
@@ -48,7 +49,9 @@ async def login(request: Request) -> HTTPResponse:
     except Invalid:
         return json(_EXPECTED, status=400)
     try:
-        caller = await authentication_of(request).sign_in.by_password(given.username, given.password, request.client_ip)
+        caller = await authentication_of(request).sign_in.by_password(
+            given.username, given.password, origin_of(request).client
+        )
     except WrongCredentials:
         return json("Unable to authenticate", status=401)
     await _close_login(request)
@@ -57,7 +60,7 @@ async def login(request: Request) -> HTTPResponse:
     await context.dispatch(RecordLogin(user_id=caller.user_id, method="local"), request)
     key, opened = await asyncio.to_thread(partial(context.backend.logins.open, caller.user_id))
     answer = json("Login OK")
-    cookies.set_login(answer, key, opened, secure=context.backend.settings.cookie_secure)
+    cookies.set_login(answer, key, opened, secure=cookies.are_secure(request))
     return answer
 
 
@@ -66,7 +69,7 @@ async def logout(request: Request) -> HTTPResponse:
     """End the browser's login, if it has one."""
     await _close_login(request)
     answer = json("Logout OK")
-    cookies.expire_login(answer, secure=context_of(request).backend.settings.cookie_secure)
+    cookies.expire_login(answer, secure=cookies.are_secure(request))
     return answer
 
 
