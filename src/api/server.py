@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from sanic.http.constants import Stage
 from sanic.server.async_server import AsyncioServer
 
 from calipso.api.app import App, create_app
+from calipso.api.tls import server_context
 from calipso.backend import Backend
 from calipso.errors import Invalid
 
@@ -27,6 +29,7 @@ _THREADS = 32
 _LISTEN_SECONDS = 5.0  # for the process before this one, which may still be ending
 _FINISH_SECONDS = 2.0
 _CUT_SECONDS = 1.0
+_HANDSHAKE_SECONDS = 10.0
 _TICK_SECONDS = 0.05
 
 
@@ -38,7 +41,7 @@ def run(backend: Backend, *, on_ready: Callable[[str], None] | None = None) -> N
         on_ready: called with the address when requests are served.
 
     Raises:
-        Invalid: nothing can listen on the address of the settings.
+        Invalid: nothing can listen on the address of the settings, or their certificate cannot be used.
         Unavailable: the store does not answer, or its database is not prepared.
     """
     # the library advises people to develop with it when it sees a terminal
@@ -74,19 +77,21 @@ async def serving(backend: Backend, listener: socket.socket) -> AsyncIterator[st
         listener: what `listening` gave.
 
     Raises:
+        Invalid: the certificate of the settings cannot be used.
         Unavailable: the store does not answer, or its database is not prepared.
     """
+    context = server_context(backend.settings)
     await asyncio.to_thread(lambda: backend.installation)  # told now, not at the first request
     app = create_app(backend)
     waiting = app.ctx.calipso.waiting
     try:
         await waiting.begin()
-        server = await _make_server(app, listener)
+        server = await _make_server(app, listener, context)
         async with asyncio.TaskGroup() as group:
             hearing = group.create_task(waiting.run())
             await server.start_serving()  # type: ignore[no-untyped-call]  # the library has no types here
             try:
-                yield _url(listener)
+                yield _url(listener, is_secure=context is not None)
             finally:
                 await _stop(server)
                 hearing.cancel()
@@ -94,10 +99,12 @@ async def serving(backend: Backend, listener: socket.socket) -> AsyncIterator[st
         Sanic.unregister_app(app)
 
 
-async def _make_server(app: App, listener: socket.socket) -> AsyncioServer:
+async def _make_server(app: App, listener: socket.socket, context: ssl.SSLContext | None) -> AsyncioServer:
     # the library would begin to accept before the application is complete
-    options = {"start_serving": False}
-    server = await app.create_server(sock=listener, backlog=_BACKLOG, asyncio_server_kwargs=options)
+    options: dict[str, object] = {"start_serving": False}
+    if context is not None:
+        options |= {"ssl_handshake_timeout": _HANDSHAKE_SECONDS, "ssl_shutdown_timeout": _CUT_SECONDS}
+    server = await app.create_server(sock=listener, ssl=context, backlog=_BACKLOG, asyncio_server_kwargs=options)
     if server is None:
         raise RuntimeError("the library made no server")
     await server.startup()  # type: ignore[no-untyped-call]  # the library has no types here
@@ -149,6 +156,6 @@ def listening(host: str, port: int) -> socket.socket:
         time.sleep(_TICK_SECONDS)
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, *, is_secure: bool) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http{'s' if is_secure else ''}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,6 +1,7 @@
 """Everything on one machine: the embedded default, and every process of ours beside it."""
 
 import secrets
+import ssl
 import sys
 import threading
 import time
@@ -34,7 +35,7 @@ def serve(
 ) -> None:
     """Run everything: PostgreSQL and NATS (unless given by settings), the API, projections, relay and provisioners.
 
-    Prints `ready http://HOST:PORT/` when it serves; Ctrl-C stops everything in order.
+    Prints `ready` and the address, as in `ready http://HOST:PORT/`, when it serves; Ctrl-C stops everything in order.
     """
     # a folder given here decides, also for what the processes find in the environment
     given = {name: value for name, value in (("host", host), ("port", port), ("data", data)) if value is not None}
@@ -128,15 +129,24 @@ def _keys_environment(configured: settings.Settings) -> dict[str, str]:
 def _tell_ready(configured: settings.Settings) -> None:
     """Print one line when the API serves; the address is our own."""
     host = "127.0.0.1" if configured.host in {"0.0.0.0", "::"} else configured.host  # noqa: S104 - only compared
-    url = f"http://[{host}]:{configured.port}" if ":" in host else f"http://{host}:{configured.port}"
-    while not _answers(f"{url}/health/ready"):
+    while not _answers(f"{_url(configured, host)}health/ready"):
         time.sleep(_READY_POLL_SECONDS)
-    print(f"ready http://{configured.host}:{configured.port}/", flush=True)
+    print(f"ready {_url(configured, configured.host)}", flush=True)
+
+
+def _url(configured: settings.Settings, host: str) -> str:
+    scheme = "https" if configured.tls_certificate else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{configured.port}{configured.base_path}"
 
 
 def _answers(url: str) -> bool:
+    # the certificate is for the names that browsers use
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    # a name that is always allowed for health
+    asked = urllib.request.Request(url, headers={"Host": "localhost"})  # noqa: S310 - an address of our own
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - an http address of our own
+        with urllib.request.urlopen(asked, timeout=2, context=context) as answer:  # noqa: S310 - as above
             return bool(answer.status == HTTPStatus.OK)
     except (OSError, ValueError):
         return False

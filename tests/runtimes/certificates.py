@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+_HOUR = timedelta(hours=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
@@ -37,16 +39,18 @@ class Authority:
         builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
         self.file = self._write(name, builder.sign(self._key, SHA256()), self._key).certificate
 
-    def sign(self, name: str) -> Pair:
-        """Make a key and a certificate for it."""
+    def sign(self, name: str, *, left: timedelta = _HOUR) -> Pair:
+        """Make a key and a certificate for it, which expires in a while, or has when `left` is negative."""
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = self._builder(_name(name), key.public_key())
+        builder = self._builder(_name(name), key.public_key(), left)
         builder = builder.add_extension(address, critical=False).add_extension(authority, critical=False)
         return self._write(name, builder.sign(self._key, SHA256()), key)
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, left: timedelta = _HOUR
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -54,8 +58,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
+            .not_valid_before(now - _HOUR)
+            .not_valid_after(now + left)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
 
