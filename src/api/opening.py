@@ -1,0 +1,40 @@
+"""How a login begins and ends, whichever way somebody signs in."""
+
+import asyncio
+
+from sanic import HTTPResponse, Request
+
+from calipso.api import cookies
+from calipso.api.auth import login_key
+from calipso.api.context import Caller, context_of
+from calipso.commands.user import RecordLogin
+
+
+async def open_login(request: Request, answer: HTTPResponse, caller: Caller, method: str) -> str:
+    """Give a browser a login; an earlier one of it ends.
+
+    Args:
+        request: from the browser.
+        answer: to the browser; gets the cookies.
+        caller: who has signed in; `Caller.of(user)`.
+        method: how, as the record says it, such as `local` or `oidc`.
+
+    Returns:
+        The key of the login, which only the browser keeps.
+
+    Raises:
+        CalipsoError: the sign-in cannot be recorded; then nobody is signed in.
+    """
+    await close_login(request)
+    context = context_of(request)
+    request.ctx.caller = caller
+    await context.dispatch(RecordLogin(user_id=caller.user_id, method=method), request)
+    key, opened = await asyncio.to_thread(context.backend.logins.open, caller.user_id)
+    cookies.set_login(answer, key, opened, secure=cookies.are_secure(request))
+    return key
+
+
+async def close_login(request: Request) -> None:
+    """End the browser's login, if it has one."""
+    if key := login_key(request):
+        await asyncio.to_thread(context_of(request).backend.logins.close, key)
