@@ -32,8 +32,8 @@ class Kind(Generic[C]):
     """What the lines of a file stand for.
 
     `command` makes the command of a line's values; `key` and `content` tell what the command adds and what it says of
-    it; `known` gives the content that is stored under the key already. Lines with the same value in the first column
-    are done in their order.
+    it; `known` gives the content that is stored under the key already. Lines with the same value in the first column,
+    in whatever case, are done in their order.
     """
 
     columns: Sequence[str]
@@ -99,12 +99,12 @@ class Work:
 
     def outcomes(self, rows: CsvFile) -> Iterator[Outcome]:
         """The outcomes of all rows, in their order; a few rows are read and done ahead."""
-        pending: deque[tuple[str | None, Future[Outcome]]] = deque()
+        pending: deque[tuple[str, Future[Outcome]]] = deque()
         with ThreadPoolExecutor(_THREADS) as pool:
             for row in rows:
                 if self.stopped.is_set():
                     break
-                name = row.values.get(self.kind.columns[0])
+                name = row.values.get(self.kind.columns[0], "").casefold()
                 while len(pending) >= _WINDOW or any(other == name for other, _ in pending):
                     yield pending.popleft()[1].result()
                 pending.append((name, pool.submit(self.outcome, row)))
