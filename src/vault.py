@@ -20,6 +20,7 @@ from psycopg import Connection
 from calipso.credentials import KEY_BYTES, MasterKeys
 
 _NONCE_BYTES = 12
+_CACHED_KEYS = 20_000
 
 SUBJECT_KEYS_DDL = """
 CREATE TABLE IF NOT EXISTS subject_keys (
@@ -99,9 +100,13 @@ class PostgresSubjectKeys:
 
     def of(self, subject: UUID) -> bytes | None:
         """The subject's key; None when it was destroyed or never made."""
-        if subject not in self._cache and (found := self._select(subject)) is not None:
+        if (known := self._cache.get(subject)) is not None:
+            return known
+        if (found := self._select(subject)) is not None:
+            if len(self._cache) >= _CACHED_KEYS:
+                self._cache.clear()
             self._cache[subject] = found
-        return self._cache.get(subject)
+        return found
 
     def make(self, subject: UUID) -> bytes | None:
         """The subject's key, made and stored now if there never was one; None when it was destroyed."""

@@ -53,6 +53,14 @@ def test_a_key_is_made_once(keys: SubjectKeys, subject: UUID) -> None:
     assert keys.make(uuid4()) != made
 
 
+def test_few_keys_are_kept_in_memory(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calipso.vault._CACHED_KEYS", 3)
+    keys = PostgresSubjectKeys(database.connect, MASTER)
+    made = {subject: keys.make(subject) for subject in (uuid4() for _ in range(10))}
+    assert len(keys._cache) <= 3
+    assert {subject: keys.of(subject) for subject in made} == made
+
+
 def test_a_destroyed_key_is_gone_and_none_takes_its_place(keys: SubjectKeys, subject: UUID) -> None:
     keys.make(subject)
     keys.destroy(subject)

@@ -92,6 +92,6 @@ def parse_number(text: str, field: str) -> int | None:
     """
     if not text:
         return None
-    if not re.fullmatch(r"[0-9]{1,10}", text):
-        raise Invalid(field, f"{text[:40]!r} is not a whole number from 1 on")
+    if not re.fullmatch("[0-9]{1,20}", text):
+        raise Invalid(field, f"{text[:40]!r} is not a whole number such as 5001")
     return int(text)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from calipso.commands.handling import EXPERIMENT, IDENTITY, USER, USER_NAME, Circumstances, Reader, handles
+from calipso.commands.texts import check_account
 from calipso.errors import AlreadyExists, Invalid, NotAMember, NotFound
 from calipso.events import user as facts
 from calipso.events.envelope import Event
@@ -98,8 +99,8 @@ def register(command: RegisterUser, read: Reader, _: Circumstances) -> Sequence[
     """
     if not _NAME.fullmatch(command.name):
         raise Invalid("username", "must be 1 to 150 letters, digits or any of @ . + - _, and not begin with a dot")
-    if any(number is not None and number < 1 for number in (command.uid, command.gid)):
-        raise Invalid("uid, gid", "must be above 0: nothing runs as root")
+    check_account("uid", command.uid)
+    check_account("gid", command.gid)
     if read(USER_NAME, command.name_id) is not None:
         raise AlreadyExists("user", command.name)
     if command.identity is not None and read(IDENTITY, command.identity.identity_id) is not None:

@@ -12,7 +12,8 @@ class Naming:
     key: bytes
 
     def _uuid(self, kind: str, name: str) -> UUID:
-        digest = hmac.digest(self.key, f"{kind}\0{name}".encode(), "sha256")
+        # a command line may hold bytes that are no characters: decisions refuse the name, and must be reached for it
+        digest = hmac.digest(self.key, f"{kind}\0{name}".encode(errors="surrogateescape"), "sha256")
         return UUID(bytes=digest[:16], version=5)
 
     def image(self, name: str) -> UUID:

@@ -191,6 +191,24 @@ def test_columns_are_checked_before_anything_is_stored(program: Program, tmp_pat
     assert ended.err == "error: header: missing columns: userlogin; unknown columns: 'user'\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["users", "add", "\udce9"],
+        ["users", "promote", "\udce9"],
+        ["users", "add", "ada", "--uid", "9" * 30],
+        ["images", "add", "\udce9", "--image", "x"],
+        ["experiments", "add", "--public-number", "\udce9", "--title=", "--description=", "--beamline-code="],
+        ["experiments", "add", "--public-number=P1", "--title=\x1b", "--description=", "--beamline-code="],
+    ],
+)
+def test_arguments_are_refused_like_values_of_a_file(program: Program, arguments: list[str]) -> None:
+    ended = program.run(*arguments)
+    assert (ended.status, len(ended.err.splitlines())) == (1, 1)
+    assert ended.err.startswith("error: ")
+    assert program.backend.store.head() == 0
+
+
 def test_files_that_cannot_be_read(program: Program, tmp_path: Path) -> None:
     missing = program.run("users", "import", tmp_path / "none.csv")
     assert (missing.status, missing.err) == (1, f"error: file: {tmp_path}/none.csv: No such file or directory\n")

@@ -57,9 +57,11 @@ def test_what_an_account_may_not_be_called(name: str) -> None:
     given().when(replace(register, name=name)).then_raises(Invalid, field="username")
 
 
-@pytest.mark.parametrize(("uid", "gid"), [(0, 1), (1, 0), (-1, None), (None, 0)])
-def test_no_account_is_roots(uid: int | None, gid: int | None) -> None:
-    given().when(replace(register, uid=uid, gid=gid)).then_raises(Invalid, field="uid, gid")
+@pytest.mark.parametrize(
+    ("uid", "gid", "field"), [(0, 1, "uid"), (1, 0, "gid"), (-1, None, "uid"), (None, 0, "gid"), (2**31 - 1, 1, "uid")]
+)
+def test_no_account_is_roots_or_none_at_all(uid: int | None, gid: int | None, field: str) -> None:
+    given().when(replace(register, uid=uid, gid=gid)).then_raises(Invalid, field=field)
 
 
 def test_roles() -> None:
