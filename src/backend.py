@@ -14,6 +14,7 @@ from calipso.credentials import MasterKeys, parse_master_keys
 from calipso.database import Database
 from calipso.errors import Invalid
 from calipso.installation import Installation
+from calipso.login_tokens import LoginTokens
 from calipso.parts import Parts
 from calipso.settings import Settings
 from calipso.store import PostgresStore
@@ -81,6 +82,11 @@ class Backend:
     def sign_in_flows(self) -> SignInFlows:
         """Which sign-ins go through another service now."""
         return SignInFlows(self.database)
+
+    @cached_property
+    def login_tokens(self) -> LoginTokens:
+        """What OpenID providers handed out for logins."""
+        return LoginTokens(self.database, self.keys)
 
     @cached_property
     def engine(self) -> Engine:

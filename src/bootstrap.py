@@ -17,6 +17,7 @@ from calipso.database import STORED
 from calipso.errors import Invalid, Unavailable
 from calipso.events.values import Runtime
 from calipso.installation import INSTALLATION_DDL
+from calipso.login_tokens import LOGIN_TOKENS_DDL
 from calipso.parts import PARTS_DDL, Report, Reporter
 from calipso.projections import containers
 from calipso.projections.guacamole import Guacamole
@@ -47,7 +48,7 @@ def migrate(backend: Backend, *, make_guacamole: bool) -> None:
         connection.execute("SELECT pg_advisory_lock(hashtext('calipso migrate'))")
         try:
             backend.store.migrate()
-            for ddl in (SUBJECT_KEYS_DDL, PARTS_DDL, ACCOUNTS_DDL, INSTALLATION_DDL):
+            for ddl in (SUBJECT_KEYS_DDL, PARTS_DDL, ACCOUNTS_DDL, LOGIN_TOKENS_DDL, INSTALLATION_DDL):
                 connection.execute(ddl.encode())
             installation.make(backend.database, backend.keys)
             for read_model in read_models():
