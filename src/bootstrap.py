@@ -26,6 +26,7 @@ from calipso.projections.runner import Runner
 from calipso.projections.shared_log import SharedLog
 from calipso.relay import Relay
 from calipso.runtimes.docker import DockerRuntime
+from calipso.runtimes.kubernetes import KubernetesRuntime
 from calipso.runtimes.protocol import ContainerRuntime, Target
 from calipso.runtimes.provisioner import Provisioner
 from calipso.runtimes.reconciler import Reconciler
@@ -148,6 +149,13 @@ def runtime_of(backend: Backend, target: Target) -> ContainerRuntime:
             facility=settings.facility,
             pids_limit=settings.pids_limit,
             local_roots=(settings.experiments_datasets_root, settings.experiments_output),
+        )
+    if target.runtime is Runtime.KUBERNETES:
+        return KubernetesRuntime(
+            target,
+            grace=timedelta(seconds=backend.settings.stop_grace),
+            installation=str(backend.installation.id),
+            facility=backend.settings.facility,
         )
     raise Invalid("targets", f"{target.name}: runtime {target.runtime} is not supported by this version")
 

@@ -26,6 +26,10 @@ class Target:
     guacd and browsers connect to; `publish_address` is the private address on which ports are published; `guacd_host`
     and `guacd_port` name the guacd near the target, empty meaning Guacamole's own; `capacity` is the number of
     containers that it holds at most and `starts` the number that it starts at one time.
+
+    Of a cluster, `namespace` holds the pods, `service` is the kind of their services, `networks` may reach them,
+    `volumes` says where folders are (`host`, `nfs:SERVER`, `claim:NAME:ROOT`), `pull_policy` and `pull_secrets` how
+    images come.
     """
 
     name: str
@@ -40,6 +44,12 @@ class Target:
     guacd_port: int = 4822
     capacity: int = 1000
     starts: int = 8
+    namespace: str = "default"
+    service: str = "NodePort"
+    networks: tuple[str, ...] = ()
+    volumes: str = "host"
+    pull_policy: str = "IfNotPresent"
+    pull_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +78,7 @@ class Observation:
 
     `host` and `port` are where its service is reached, 0 while there is none; `link` is set where the runtime itself
     knows the address for a browser; `exit_code` is known once the process has ended; `detail` is the runtime's own
-    word on why it ended (`out of memory`).
+    word on why it ended (`out of memory`), or why it has not begun; `failure` is set when it never will.
     """
 
     container_id: UUID
@@ -81,6 +91,7 @@ class Observation:
     image_digest: str = ""
     exit_code: int | None = None
     detail: str = ""
+    failure: FailureReason | None = None
 
 
 @dataclass(eq=False)

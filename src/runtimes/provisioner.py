@@ -24,6 +24,7 @@ from calipso.errors import Conflict, Unavailable
 from calipso.events.container import Container, State
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason, Placement
+from calipso.runtimes.looking import image_digest, why_not_yet
 from calipso.runtimes.protocol import ContainerRuntime, Observation, Order, RuntimeFailed, Target
 from calipso.runtimes.readiness import wait_until_usable
 from calipso.runtimes.turns import Turns, uncut
@@ -171,7 +172,7 @@ class Provisioner:
                     observation = await self._create(container)
                 order = self._order(container)
                 placement = await wait_until_usable(self.runtime, order, observation)
-            await self._record_started(container, observation, placement, trigger)
+            await self._record_started(container, await image_digest(self.runtime, observation), placement, trigger)
         except TimeoutError:
             await self._expire(container, trigger)
         except RuntimeFailed as error:
@@ -238,14 +239,12 @@ class Provisioner:
         except Unavailable:
             return 0  # the start itself will tell that the target does not answer
 
-    async def _record_started(
-        self, container: Container, observation: Observation, placement: Placement, trigger: Trigger
-    ) -> None:
+    async def _record_started(self, container: Container, digest: str, placement: Placement, trigger: Trigger) -> None:
         command = commands.RecordContainerStarted(
             container_id=container.request.container_id,
             claimant=self.claimant,
             placement=placement,
-            image_digest=observation.image_digest,
+            image_digest=digest,
         )
         try:
             await self.record(command, trigger)
@@ -264,7 +263,7 @@ class Provisioner:
         if container_id in self._without_room:
             reason, detail = FailureReason.CAPACITY, "the target had no room before the deadline"
         self._without_room.discard(container_id)
-        await self._fail(container_id, reason, detail, trigger)
+        await self._fail(container_id, reason, detail + await why_not_yet(self.runtime, container_id), trigger)
 
     async def _fail(self, container_id: UUID, reason: FailureReason, detail: str, trigger: Trigger) -> None:
         log = await self.logs(container_id)

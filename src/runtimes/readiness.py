@@ -163,6 +163,8 @@ class _Wait:
 
 
 def _check_alive(observation: Observation) -> Observation:
+    if observation.failure is not None:
+        raise RuntimeFailed(reason=observation.failure, detail=observation.detail)
     if observation.status is Status.EXITED:
         detail = f"the process ended with exit code {observation.exit_code}"
         raise RuntimeFailed(

@@ -1,14 +1,14 @@
 """The targets: where containers are made, and how they are looked after."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 from calipso.events.values import Runtime
 from calipso.runtimes.protocol import Target
-from calipso.settings.kinds import SHORT_ID, Url
+from calipso.settings.kinds import SHORT_ID, Networks, Url
 
 
 class TargetSettings(BaseModel):
@@ -17,8 +17,14 @@ class TargetSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(pattern=SHORT_ID, description="its name in subjects, labels and commands")]
-    runtime: Annotated[Runtime, Field(description="docker_container or static_link")]
-    address: Annotated[str, Field(description="where its Docker Engine answers: unix:///..., tcp://host:port")] = ""
+    runtime: Annotated[Runtime, Field(description="docker_container, kubernetes or static_link")]
+    address: Annotated[
+        str,
+        Field(
+            description="where its Docker Engine answers: unix:///..., tcp://host:port; of a cluster, its kubeconfig "
+            "file, or in-cluster"
+        ),
+    ] = ""
     tls_ca: Annotated[Path | None, Field(description="certificate authority of the engine")] = None
     tls_cert: Annotated[Path | None, Field(description="our client certificate")] = None
     tls_key: Annotated[Path | None, Field(description="the key of our client certificate")] = None
@@ -28,6 +34,40 @@ class TargetSettings(BaseModel):
     guacd_port: Annotated[int, Field(description="the port of that guacd")] = 4822
     capacity: Annotated[int, Field(ge=1, description="containers that it holds at most")] = 1000
     starts: Annotated[int, Field(ge=1, description="containers that it starts at one time")] = 8
+    namespace: Annotated[
+        str,
+        Field(
+            pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$",
+            description="of a cluster: where its pods are made; empty: `default_kube_namespace`",
+        ),
+    ] = ""
+    service: Annotated[
+        Literal["NodePort", "ClusterIP"],
+        Field(description="of a cluster: how pods are reached; ClusterIP when guacd and the API run inside it"),
+    ] = "NodePort"
+    networks: Annotated[
+        Networks, Field(description="of a cluster: the networks of guacd and of ours, which alone may reach its pods")
+    ] = ()
+    volumes: Annotated[
+        str,
+        Field(
+            pattern=r"^(host|nfs:[^:]+|claim:[^:]+:/.*)$",
+            description="of a cluster: where folders are: host, nfs:SERVER, or claim:NAME:ROOT",
+        ),
+    ] = "host"
+    pull_policy: Annotated[
+        Literal["IfNotPresent", "Always", "Never"], Field(description="of a cluster: when its nodes pull images")
+    ] = "IfNotPresent"
+    pull_secrets: Annotated[
+        tuple[str, ...], Field(description="of a cluster: the secrets with which its nodes pull images")
+    ] = ()
+
+    @model_validator(mode="after")
+    def _check_cluster(self) -> Self:
+        if self.runtime is Runtime.KUBERNETES and not (self.address and self.networks):
+            message = "a kubernetes target needs `address` (a kubeconfig file, or in-cluster) and `networks`"
+            raise ValueError(message)
+        return self
 
     def to_target(self) -> Target:
         """The value that the runtimes take."""
@@ -70,10 +110,22 @@ class TargetsSettings(BaseSettings):
             raise ValueError(message)
         return value
 
+    def _complete(self, target: TargetSettings) -> TargetSettings:
+        """A target with what holds for all clusters, where it says nothing of its own."""
+        if target.runtime is not Runtime.KUBERNETES:
+            return target.model_copy(update={"namespace": target.namespace or "default"})
+        has_host = "public_host" in target.model_fields_set
+        return target.model_copy(
+            update={
+                "namespace": target.namespace or self.default_kube_namespace,
+                "public_host": target.public_host if has_host else self.remote_pods_machine_ip,
+            }
+        )
+
     def effective_targets(self) -> tuple[Target, ...]:
         """The targets that are set, or the two of the default."""
         if self.targets:
-            return tuple(target.to_target() for target in self.targets)
+            return tuple(self._complete(target).to_target() for target in self.targets)
         docker = Target(
             name="docker",
             runtime=Runtime.DOCKER,

@@ -33,6 +33,9 @@ class Reality:
 class Binding(Interface):
     """What the contract needs of the world in which a runtime makes containers."""
 
+    slack: float
+    """Seconds that the target may take beyond the grace to end a process by force."""
+
     def runtime(self, target: str = "here", installation: str = "ours") -> ContainerRuntime:
         """The view of one installation on one target; all targets are the same place in truth."""
 

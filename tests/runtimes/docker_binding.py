@@ -26,6 +26,8 @@ class DockerBinding:
         installation: the id, in place of `ours`.
     """
 
+    slack = 0.0
+
     def __init__(self, engine: APIClient, address: str, installation: str) -> None:
         self.engine = engine
         self.installation = installation

@@ -23,6 +23,8 @@ _SWITCHES = {
 
 
 class MemoryBinding:
+    slack = 0.0
+
     def __init__(self) -> None:
         self.world = MemoryWorld()
 

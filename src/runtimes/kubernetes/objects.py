@@ -1,0 +1,249 @@
+"""How an order reads for a Kubernetes cluster: the pod, its secret, its service and who may reach it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from posixpath import relpath
+from typing import Any
+from uuid import UUID
+
+from calipso.commands.volumes import is_below
+from calipso.events.container import ContainerRequested
+from calipso.events.naming import container_name
+from calipso.events.values import ImageSpec, Mode, Protocol, Volume
+from calipso.runtimes.protocol import Order
+
+Manifest = dict[str, Any]
+
+_PREFIX = "calipso.eu"
+_INSTALLATION, _FACILITY = f"{_PREFIX}/installation", f"{_PREFIX}/facility"
+_TARGET, _CONTAINER = f"{_PREFIX}/target", f"{_PREFIX}/container"
+SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
+SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
+_WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
+_PORTS = {Protocol.VNC: 5901, Protocol.RDP: 3389, Protocol.SSH: 22}
+_WEB_PORT = 8888
+_RUN_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """The labels by which pods are found again."""
+
+    installation: str
+    facility: str
+    target: str
+
+    def of(self, container_id: UUID) -> dict[str, str]:
+        """The labels of all that is made for one container."""
+        return {
+            _INSTALLATION: self.installation,
+            _FACILITY: self.facility,
+            _TARGET: self.target,
+            _CONTAINER: str(container_id),
+        }
+
+    def selector(self) -> str:
+        """The labels that everything of this installation and target has, as the cluster's lists take it."""
+        return f"{_INSTALLATION}={self.installation},{_TARGET}={self.target}"
+
+    def owned(self, labels: Mapping[str, str] | None) -> UUID | None:
+        """The container that these labels belong to; None when it is not of this installation and target."""
+        given = labels or {}
+        if (given.get(_INSTALLATION), given.get(_TARGET)) != (self.installation, self.target):
+            return None
+        try:
+            return UUID(given.get(_CONTAINER, ""))
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """What holds for every pod of a target.
+
+    `service` is `NodePort` or `ClusterIP`; `networks` may reach the pods; `volumes` says where folders are: `host` for
+    the node's own, `nfs:SERVER`, or `claim:NAME:ROOT` for a claim whose top is the folder ROOT; `grace` is the time in
+    seconds that a process has to end.
+    """
+
+    namespace: str
+    service: str
+    networks: Sequence[str]
+    volumes: str
+    pull_policy: str
+    pull_secrets: Sequence[str]
+    grace: int
+
+
+def service_port(image: ImageSpec) -> int:
+    """The TCP port on which an image's service listens."""
+    return int(image.port_hook.partition("/")[0]) if image.port_hook else _PORTS.get(image.protocol, _WEB_PORT)
+
+
+def has_secret(image: ImageSpec) -> bool:
+    """Whether an image's service asks for a password."""
+    return image.protocol in _WITH_SECRET
+
+
+def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
+    """The pod: one process, that never starts anew behind the record."""
+    request, identity = order.request, order.request.identity
+    folders = _Folders(request, cluster)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": _metadata(request.container_id, labels),
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": cluster.grace,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "imagePullSecrets": [{"name": name} for name in cluster.pull_secrets],
+            "securityContext": {
+                "runAsUser": identity.uid,
+                "runAsGroup": identity.gid,
+                "supplementalGroups": list(identity.groups),
+                "runAsNonRoot": True,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "volumes": folders.volumes(),
+            "containers": [
+                {
+                    "name": "main",
+                    "image": request.image.reference,
+                    "imagePullPolicy": cluster.pull_policy,
+                    "env": [{"name": "HOME", "value": "/tmp/home"}, {"name": "PYTHONUNBUFFERED", "value": "0"}],  # noqa: S108 - inside the container
+                    "ports": [{"containerPort": service_port(request.image), "protocol": "TCP"}],
+                    "resources": _resources(request),
+                    "volumeMounts": folders.mounts(),
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                    **_working_folder(request),
+                }
+            ],
+        },
+    }
+
+
+def secret(order: Order, labels: Labels) -> Manifest:
+    """The secret that is mounted into the pod as a file."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": _metadata(order.request.container_id, labels),
+        "stringData": {SECRET_FILE: order.secret},
+    }
+
+
+def service(order: Order, labels: Labels, cluster: Cluster, owner: Manifest) -> Manifest:
+    """The address at which the pod's service is reached."""
+    port = service_port(order.request.image)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(order.request.container_id, labels, owner),
+        "spec": {
+            "type": cluster.service,
+            "selector": {_CONTAINER: str(order.request.container_id)},
+            "ports": [{"port": port, "targetPort": port, "protocol": "TCP"}],
+        },
+    }
+
+
+def network_policy(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
+    """Who may reach the pod: the networks of guacd and of ours, at its port alone."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(order.request.container_id, labels),
+        "spec": {
+            "podSelector": {"matchLabels": {_CONTAINER: str(order.request.container_id)}},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {
+                    "from": [{"ipBlock": {"cidr": network}} for network in cluster.networks],
+                    "ports": [{"port": service_port(order.request.image), "protocol": "TCP"}],
+                }
+            ],
+        },
+    }
+
+
+def owned_by(pod_name: str, pod_uid: str) -> Manifest:
+    """The reference that lets an object go when the pod goes."""
+    return {"apiVersion": "v1", "kind": "Pod", "name": pod_name, "uid": pod_uid}
+
+
+def _metadata(container_id: UUID, labels: Labels, owner: Manifest | None = None) -> Manifest:
+    owners = {"ownerReferences": [owner]} if owner else {}
+    return {"name": container_name(container_id), "labels": labels.of(container_id), **owners}
+
+
+def _resources(request: ContainerRequested) -> Manifest:
+    wanted = request.resources
+    given = {"cpu": f"{wanted.millicores}m", "memory": str(wanted.memory), "ephemeral-storage": str(wanted.disk)}
+    amounts = (wanted.millicores, wanted.memory, wanted.disk)
+    limits = {name: text for (name, text), amount in zip(given.items(), amounts, strict=True) if amount}
+    return {"limits": limits, "requests": limits}
+
+
+def _working_folder(request: ContainerRequested) -> Manifest:
+    covered = any(request.workdir == v.bind or is_below(request.workdir, v.bind) for v in request.volumes)
+    return {"workingDir": request.workdir} if request.workdir and covered else {}
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """The folders of one pod."""
+
+    request: ContainerRequested
+    cluster: Cluster
+
+    def volumes(self) -> list[Manifest]:
+        memory = self.request.resources.memory
+        run = min(memory // 8, _RUN_BYTES) if memory else _RUN_BYTES
+        made = [
+            {"name": "tmp", "emptyDir": {"medium": "Memory", **({"sizeLimit": str(memory // 2)} if memory else {})}},
+            {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": str(run)}},
+        ]
+        data = [{"name": f"data-{n}", **self._source(v)} for n, v in enumerate(self.request.volumes) if self._is_own(v)]
+        return made + data + self._claim() + self._secret()
+
+    def mounts(self) -> list[Manifest]:
+        made = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "run", "mountPath": "/run"}]  # noqa: S108 - inside the container
+        data = [self._mount(number, volume) for number, volume in enumerate(self.request.volumes)]
+        held = [{"name": "secret", "mountPath": SECRET_FOLDER, "readOnly": True}] if self._secret() else []
+        return made + data + held
+
+    def _is_own(self, _: Volume) -> bool:
+        return not self.cluster.volumes.startswith("claim:")
+
+    def _source(self, volume: Volume) -> Manifest:
+        kind, _, server = self.cluster.volumes.partition(":")
+        if kind == "nfs":
+            return {"nfs": {"server": server, "path": volume.source, "readOnly": volume.mode is Mode.READ_ONLY}}
+        # the node's kubelet refuses a folder that is not there, instead of making it as root
+        return {"hostPath": {"path": volume.source, "type": "Directory"}}
+
+    def _mount(self, number: int, volume: Volume) -> Manifest:
+        common = {"mountPath": volume.bind, "readOnly": volume.mode is Mode.READ_ONLY}
+        if not self.cluster.volumes.startswith("claim:"):
+            return {"name": f"data-{number}", **common}
+        root = self.cluster.volumes.split(":")[2]
+        return {"name": "data", "subPath": relpath(volume.source, root), **common}
+
+    def _claim(self) -> list[Manifest]:
+        if not self.cluster.volumes.startswith("claim:") or not self.request.volumes:
+            return []
+        return [{"name": "data", "persistentVolumeClaim": {"claimName": self.cluster.volumes.split(":")[1]}}]
+
+    def _secret(self) -> list[Manifest]:
+        if not has_secret(self.request.image):
+            return []
+        name = container_name(self.request.container_id)
+        # nobody but the container's account lives in the pod
+        return [{"name": "secret", "secret": {"secretName": name, "defaultMode": 0o444}}]
