@@ -22,7 +22,7 @@ from calipso.embedded import Embedded
 settings.register_profile("calipso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calipso")
 
-_WITH_SERVERS = {"acceptance", "api", "cli", "embedded", "guacamole", "images", "packaging", "relay"}
+_WITH_SERVERS = {"acceptance", "api", "cli", "embedded", "guacamole", "images", "packaging", "proxies", "relay"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
