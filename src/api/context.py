@@ -13,6 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from calipso.api.metrics import Metrics
+from calipso.api.outside.http import Outside
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
 from calipso.commands.dispatch import cause_of
@@ -51,6 +52,7 @@ class Context:
 
     def __init__(self, backend: Backend, waiting: Waiting, metrics: Metrics) -> None:
         self.backend = backend
+        self.outside = Outside(backend.settings.outside_timeout)
         self.waiting = waiting
         self.metrics = metrics
 

@@ -96,6 +96,7 @@ async def serving(backend: Backend, listener: socket.socket) -> AsyncIterator[st
                 await _stop(server)
                 hearing.cancel()
     finally:
+        await app.ctx.calipso.outside.close()
         Sanic.unregister_app(app)
 
 

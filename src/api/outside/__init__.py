@@ -1,0 +1,1 @@
+"""Services outside of this program, each asked in a module of this folder."""
