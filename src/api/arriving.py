@@ -18,7 +18,7 @@ from calipso.errors import Invalid
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LINE_END = re.compile(r"[\r\n\0]")
-_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)(.?)")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _STAND_IN = "NONE"  # the library's method for a request that it could not read, made to be answered with an error
 _BODY_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
@@ -97,9 +97,11 @@ def _check_head(request: SanicRequest) -> None:
         raise BadRequest("Content-Length is malformed")
     if "transfer-encoding" in headers and request.version == "1.0":
         raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
-    target = _ABSOLUTE.match(request.raw_url)
-    if target and target[1].lower() != (hosts or [""])[0].strip().lower().encode(errors="surrogateescape"):
-        raise BadRequest("the address and the Host header name different hosts")
+    if target := _ABSOLUTE.match(request.raw_url):
+        if target[1].lower() != (hosts or [""])[0].strip().lower().encode(errors="surrogateescape"):
+            raise BadRequest("the address and the Host header name different hosts")
+        if target[2] != b"/":  # the library takes it for a path and breaks
+            raise BadRequest("the address has no path")
 
 
 def _check_text(field: str, content: bytes) -> None:

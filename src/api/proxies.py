@@ -76,13 +76,11 @@ class Proxies:
             scheme = _read_scheme(_only(request, _PROTO)) or scheme
             host = _read_host(_HOST, _only(request, _HOST)) or host
             prefix = _read_prefix(_only(request, _PREFIX))
-        if not host and request.conn_info:
-            host = request.conn_info.server
         self._check_host(request, host)
         return Origin(
             client=str(self._client(request, peer) if is_behind else peer or ""),
             scheme=scheme,
-            host=host,
+            host=host or (request.conn_info.server if request.conn_info else ""),
             prefix=prefix + self._base,
             is_trusted=is_behind and self._knows_secret(request),
         )
@@ -130,7 +128,8 @@ async def find_origin(request: Request) -> None:
     Raises:
         Invalid: its host, or what a trusted proxy says of it, is malformed or not allowed.
     """
-    request.ctx.origin = _proxies_of(request).origin_of(request)
+    if request.conn_info is not None:  # else it could not be read, and is answered with that
+        request.ctx.origin = _proxies_of(request).origin_of(request)
 
 
 def origin_of(request: Request) -> Origin:
@@ -181,7 +180,7 @@ def _read_address(text: str) -> Address | None:
     if found := _ADDRESS_AND_PORT.fullmatch(text):
         text = found["six"] or found["four"]
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])  # a zone is of this machine, not of the client
     except ValueError:
         return None
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address

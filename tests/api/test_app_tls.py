@@ -26,6 +26,7 @@ from tests.runtimes.certificates import Authority, Pair
 from yarl import URL
 
 from calipso.backend import Backend
+from calipso.cli import serve
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,13 @@ async def test_links_of_pages_are_https(secured: Api, authority: Authority) -> N
             async with session.get("/users/?ordering=username", headers=headers) as answer:
                 following = (await answer.json())["next"]
     assert following == f"{secured.url}/users/?ordering=username&page=2"
+
+
+def test_readiness_is_found(secured: Api) -> None:
+    configured = secured.backend.settings.model_copy(update={"port": URL(secured.url).port})
+    url = serve._url(configured, "127.0.0.1")
+    assert url == f"{secured.url}/"
+    wait_until(lambda: serve._answers(f"{url}health/ready"), "readiness")
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
