@@ -22,7 +22,18 @@ from calipso.embedded import Embedded
 settings.register_profile("calipso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calipso")
 
-_WITH_SERVERS = {"acceptance", "api", "cli", "embedded", "guacamole", "images", "packaging", "proxies", "relay"}
+_WITH_SERVERS = {
+    "acceptance",
+    "api",
+    "cli",
+    "embedded",
+    "guacamole",
+    "images",
+    "openid",
+    "packaging",
+    "proxies",
+    "relay",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,6 +86,11 @@ def database_url(make_database: Callable[[], str]) -> str:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody uses now."""
+    return find_free_port()
+
+
+def find_free_port() -> int:
+    """Find a port that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

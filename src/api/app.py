@@ -19,6 +19,7 @@ from calipso.api import (
     experiments,
     health,
     images,
+    oidc,
     proxies,
     quotas,
     resources,
@@ -27,6 +28,7 @@ from calipso.api import (
 )
 from calipso.api.context import Context
 from calipso.api.metrics import Metrics
+from calipso.api.outside import openid
 from calipso.api.problems import Problems
 from calipso.api.routing import Router, methods_of
 from calipso.api.waiting import Waiting
@@ -39,6 +41,7 @@ App = Sanic[Config, SimpleNamespace]
 
 BLUEPRINTS: Sequence[Blueprint] = (
     sessions.blueprint,
+    oidc.blueprint,
     images.blueprint,
     quotas.blueprint,
     users.blueprint,
@@ -73,6 +76,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     app.ctx.calipso = Context(backend, Waiting(backend.database, backend.store, backend.parts), app.ctx.metrics)
     app.ctx.authentication = auth.Authentication(backend)
     app.ctx.proxies = proxies.Proxies(backend.settings)
+    app.ctx.openid = openid.Provider(backend.settings, app.ctx.calipso.outside)
     for blueprint in blueprints:
         app.blueprint(blueprint.copy(blueprint.name))
     app.register_middleware(arriving.begin, "request", priority=5)

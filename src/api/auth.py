@@ -22,6 +22,7 @@ from calipso.errors import CsrfFailed, NotPermitted, NotSignedIn, WrongCredentia
 LOGIN_COOKIE = "sessionid"
 CSRF_COOKIE = "csrftoken"
 CSRF_HEADER = "X-CSRFToken"
+CSRF_FIELD = "csrfmiddlewaretoken"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEY_LIMIT = 200
 
@@ -108,8 +109,9 @@ def check_csrf(request: Request, login: Login) -> None:
     Raises:
         CsrfFailed: it is missing or another one.
     """
-    sent = request.headers.get(CSRF_HEADER, "").encode(errors="surrogateescape")
-    if not hmac.compare_digest(sent, login.csrf_token.encode()):
+    # a form with which a browser navigates cannot send a header
+    sent: str = request.headers.get(CSRF_HEADER) or (request.form and request.form.get(CSRF_FIELD)) or ""
+    if not hmac.compare_digest(sent.encode(errors="surrogateescape"), login.csrf_token.encode()):
         raise CsrfFailed
 
 

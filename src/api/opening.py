@@ -8,6 +8,7 @@ from calipso.api import cookies
 from calipso.api.auth import login_key
 from calipso.api.context import Caller, context_of
 from calipso.commands.user import RecordLogin
+from calipso.login_tokens import ProviderTokens
 
 
 async def open_login(request: Request, answer: HTTPResponse, caller: Caller, method: str) -> str:
@@ -38,3 +39,11 @@ async def close_login(request: Request) -> None:
     """End the browser's login, if it has one."""
     if key := login_key(request):
         await asyncio.to_thread(context_of(request).backend.logins.close, key)
+
+
+async def provider_tokens_of(request: Request) -> ProviderTokens | None:
+    """What the OpenID provider handed out for the login of a request; None when it did not come by such a login."""
+    caller = request.ctx.caller
+    if caller is None or not caller.login_key:
+        return None
+    return await asyncio.to_thread(context_of(request).backend.login_tokens.find, caller.login_key)
