@@ -75,6 +75,8 @@ def run(environment: Mapping[str, str], *arguments: str | Path) -> Ended:
     out, err = io.StringIO(), io.StringIO()
     status: object = 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        for name in [name for name in os.environ if name.upper().startswith("CALIPSO_")]:
+            patch.delenv(name)
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setattr(sys, "argv", ["calipso", *map(str, arguments)])
