@@ -111,15 +111,19 @@ class FrontContract:
             async with session.get(f"{front.url}/settings") as answer:
                 assert (answer.status, str(answer.url)) == (200, f"{front.url}/settings/")
 
-    async def test_questions_of_browsers_and_monitoring(self, front: Front, browse: Browse) -> None:
+    async def test_questions_of_browsers(self, front: Front, browse: Browse) -> None:
         async with browse() as session:
             async with session.options(f"{front.url}/login/") as answer:
                 assert answer.headers["Allow"] == "OPTIONS, POST"
-            for path in ("/settings/", "/health/live", "/metrics"):
-                async with session.head(f"{front.url}{path}") as answer:
-                    assert (answer.status, await answer.read()) == (200, b"")
+            async with session.head(f"{front.url}/settings/") as answer:
+                assert (answer.status, await answer.read()) == (200, b"")
             async with session.get(f"https://{front.authority}/settings/") as answer:
                 assert answer.status == 404
+
+    @pytest.mark.parametrize("path", ["/health", "/health/ready", "/metrics", "/metrics?x", "/%6detrics", "//metrics"])
+    async def test_what_is_for_monitoring_is_not_published(self, front: Front, browse: Browse, path: str) -> None:
+        async with browse() as session, session.get(URL(front.url + path, encoded=True)) as answer:
+            assert answer.status == 404
 
     async def test_guesses_are_counted_by_client(self, front: Front, api: Api, browse: Browse) -> None:
         name = api.add_user()
