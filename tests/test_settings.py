@@ -47,6 +47,9 @@ def test_all_faults_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("EXPERIMENTS_OUTPUT", "results"),
         ("TARGETS", '[{"name": "a", "runtime": "static_link"}, {"name": "a", "runtime": "static_link"}]'),
         ("TARGETS", '[{"name": "a", "runtime": "static_link", "adress": "x"}]'),
+        ("TARGETS", "[{"),
+        ("TARGETS", '[{"name": "c", "runtime": "kubernetes"}]'),
+        ("TARGETS", '[{"name": "c", "runtime": "kubernetes", "address": "in-cluster", "networks": "everywhere"}]'),
         ("DEFAULT_UID", "0"),
         ("BASE_PATH", "/a//b/"),
         ("BASE_PATH", "/../b/"),
@@ -137,3 +140,14 @@ def test_other_folders_become_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/scratch", "/scratch", "rw"),
     ]
     assert policy.home == "/home/$USERNAME"
+
+
+def test_a_cluster_takes_what_holds_for_all_clusters_where_it_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    common = {"runtime": "kubernetes", "address": "in-cluster", "networks": ["10.1.0.0/24"]}
+    own = {"name": "b", "namespace": "desktops", "public_host": "10.1.0.7"}
+    monkeypatch.setenv("CALIPSO_TARGETS", json.dumps([{"name": "a"} | common, own | common]))
+    monkeypatch.setenv("CALIPSO_DEFAULT_KUBE_NAMESPACE", "users")
+    monkeypatch.setenv("CALIPSO_REMOTE_PODS_MACHINE_IP", "kube.example.org")
+    found = {target.name: target for target in settings.load().effective_targets()}
+    assert (found["a"].namespace, found["a"].public_host) == ("users", "kube.example.org")
+    assert (found["b"].namespace, found["b"].public_host) == ("desktops", "10.1.0.7")

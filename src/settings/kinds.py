@@ -1,5 +1,6 @@
 """Kinds of values that several settings have, each with its check."""
 
+import json
 from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,6 +17,21 @@ SHORT_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 def _split(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def parse_json(value: object) -> object:
+    """The value of a text in JSON; anything but a text is the value itself.
+
+    Raises:
+        ValueError: the text is not JSON; its content, which may be secret, is not told.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        message = f"is not JSON: {error.msg} at character {error.pos}"
+        raise ValueError(message) from None
 
 
 def _check_cpus(value: str) -> str:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode
 
 from calipso.events.values import Runtime
 from calipso.runtimes.protocol import Target
-from calipso.settings.kinds import SHORT_ID, Networks, Url
+from calipso.settings.kinds import SHORT_ID, Networks, Url, parse_json
 
 
 class TargetSettings(BaseModel):
@@ -86,7 +86,10 @@ class TargetsSettings(BaseSettings):
     ] = "kube.machine"
     default_kube_namespace: Annotated[str, Field(description="namespace in which pods are made")] = "default"
     targets: Annotated[
-        tuple[TargetSettings, ...], Field(description="all targets, as JSON; empty: `links` and `docker`")
+        tuple[TargetSettings, ...],
+        NoDecode,
+        BeforeValidator(parse_json),
+        Field(description="all targets, as JSON; empty: `links` and `docker`"),
     ] = ()
     pids_limit: Annotated[int, Field(ge=16, description="processes of one container")] = 512
     stop_grace: Annotated[float, Field(ge=0, description="seconds between asking a container to stop and force")] = 10
