@@ -64,8 +64,8 @@ class Federation:
             command: object = RegisterUser(user_id=uuid4(), name_id=name_id, name=name, identity=identity)
         elif may_take_over and self._is_unclaimed(holder):
             command = LinkIdentity(user_id=holder, identity=identity)
-        else:
-            raise _name_taken(name)
+        else:  # by somebody else, or by this very person a moment ago
+            raise AlreadyExists("user", name)
         dispatcher.dispatch(command, cause_of(ACTOR))
 
     def _is_unclaimed(self, user_id: UUID) -> bool:

@@ -49,13 +49,13 @@ def _telling(handler: Handler) -> Handler:
     @wraps(handler)
     async def telling(request: Request) -> HTTPResponse:
         if not context_of(request).backend.settings.oidc_enabled:
-            return pages.page("Not signed in", _DISABLED, status=HTTPStatus.NOT_FOUND)
+            return pages.page("Not signed in", _DISABLED, status=404)
         try:
             return await handler(request)
         except CalipsoError as error:
-            status = _STATUS.get(type(error)) or status_of(error)
+            status = int(_STATUS.get(type(error)) or status_of(error))
             reason = str(error) if isinstance(error, _LOGGED) else type(error).__name__
-            _log.warning("no sign-in", method="oidc", status=int(status), reason=reason)
+            _log.warning("no sign-in", method="oidc", status=status, reason=reason)
             return pages.page(
                 "Not signed in", _reason(error), status=status, link=("Sign in again", "../authenticate/")
             )
@@ -191,7 +191,8 @@ def _parameter(request: Request, name: str, limit: int) -> str:
 
 
 def _redirect(place: str) -> HTTPResponse:
-    return HTTPResponse(status=302, headers={"Location": place, "Referrer-Policy": "no-referrer"})
+    headers = {"Location": place, "Referrer-Policy": "no-referrer"}
+    return HTTPResponse(status=302, headers=headers, content_type="text/html; charset=utf-8")
 
 
 def _cookie_of(state: str) -> str:

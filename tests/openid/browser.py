@@ -37,7 +37,7 @@ class Browser:
 
     async def go(self, url: str, method: str = "GET", **options: object) -> Page:
         """Ask for an address, or a path of the installation, and go nowhere else."""
-        place = URL(url if "://" in url else self.api.url + url, encoded=True)
+        place = URL(url if url.startswith("http") else self.api.url + url, encoded=True)
         async with self.session.request(method, place, allow_redirects=False, **options) as answer:  # type: ignore[arg-type]  # passed on
             to = answer.headers.get("Location", "")
             return Page(

@@ -3,7 +3,8 @@
 OpenID Connect Core 1.0, section 3.1.3.7; signatures by joserfc, claims by Authlib.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,7 @@ class PublicKeys:
 
 def _read_key(member: object) -> PublicKey | None:
     """A key of a key set; None for one that is not understood, which RFC 7517 says to pass over."""
-    if not isinstance(member, dict) or member.get("kty") not in {"RSA", "EC"}:
+    if not isinstance(member, dict) or member.get("kty") not in ("RSA", "EC"):
         return None
     try:
         key = JWKRegistry.import_key(member)
@@ -76,12 +77,12 @@ def _read_key(member: object) -> PublicKey | None:
 
 
 def _choose(keys: Sequence[PublicKey], algorithm: str, key_id: str | None) -> PublicKey | None:
-    fitting = [key for key in keys if _fits(key, algorithm) and key_id in {None, key.kid}]
+    fitting = [key for key in keys if _fits(key, algorithm) and key_id in (None, key.kid)]
     return fitting[0] if len(fitting) == 1 else None
 
 
 def _fits(key: PublicKey, algorithm: str) -> bool:
-    is_for_signatures = key.get("use") in {None, "sig"} and key.get("alg") in {None, algorithm}
+    is_for_signatures = key.get("use") in (None, "sig") and key.get("alg") in (None, algorithm)
     return is_for_signatures and isinstance(key, _KEY_TYPES[algorithm])
 
 
@@ -120,13 +121,12 @@ class IdTokens:
             NotVouched: it does not hold.
             CalipsoError: the provider does not tell its keys.
         """
-        try:
-            key = await self._key(jws.extract_compact(token.encode()).headers())
+        with _believing_nothing():
+            header = jws.extract_compact(token.encode()).headers()
+        key = await self._key(header)
+        with _believing_nothing():
             decoded = jwt.decode(token, key, algorithms=self.algorithms)
             _check(decoded, expected)
-        # members may be of any type, and the libraries convert them
-        except (JoseError, ValueError, TypeError, AttributeError) as error:
-            raise NotVouched(f"the id token does not hold: {error}") from error
         return decoded.claims
 
     async def _key(self, header: Mapping[str, Any]) -> PublicKey | OctKey:
@@ -136,6 +136,15 @@ class IdTokens:
         if algorithm == "HS256":
             return OctKey.import_key(self.secret)
         return await self.keys.find(algorithm, key_id)
+
+
+@contextmanager
+def _believing_nothing() -> Iterator[None]:
+    """Refuse a token about which a library raises an error: its members may be of any type, and are converted."""
+    try:
+        yield
+    except (JoseError, ValueError, TypeError, AttributeError) as error:
+        raise NotVouched(f"the id token does not hold: {error}") from error
 
 
 def _check(token: jwt.Token, expected: Expected) -> None:
