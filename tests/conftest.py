@@ -18,6 +18,9 @@ from hypothesis import HealthCheck, settings
 
 from calipso.embedded import Embedded
 
+# a cluster is started once, whoever asks for it
+pytest_plugins = ["tests.runtimes.cluster"]
+
 # examples are made slowly while other tests keep the processors busy
 settings.register_profile("calipso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calipso")
@@ -41,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         fixtures: list[str] = getattr(item, "fixturenames", [])
-        needs = {"docker", "mariadb", "slow"} & {mark.name for mark in item.iter_markers()}
+        needs = {"docker", "kubernetes", "mariadb", "slow"} & {mark.name for mark in item.iter_markers()}
         # a parameter may ask for PostgreSQL by name
         asks = "make_database" in fixtures or "postgres" in item.name
         if folder not in _WITH_SERVERS and not asks and not needs:

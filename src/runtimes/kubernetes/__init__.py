@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.kubernetes import objects
-from calipso.runtimes.kubernetes.answer import observed
+from calipso.runtimes.kubernetes.answer import is_held_up, observed, with_warning
 from calipso.runtimes.kubernetes.cluster import Connection, is_refusal, words
 from calipso.runtimes.kubernetes.namespace import Namespace
 from calipso.runtimes.kubernetes.objects import Cluster, Labels
@@ -82,8 +82,12 @@ class KubernetesRuntime:
         with self._connection.api() as api:
             made = Namespace(api, self._cluster.namespace, self._connection.timeout)
             pod = self._own(made.read("pod", container_name(container_id)), container_id)
-            found = pod and self._own(made.read("service", container_name(container_id)), container_id)
-        return self._observation(pod, found, container_id) if pod else None
+            if pod is None:
+                return None
+            service = self._own(made.read("service", container_name(container_id)), container_id)
+            seen = self._observation(pod, service, container_id)
+            # only the cluster's events tell why a pod that has a node does not begin
+            return with_warning(seen, made.warnings(seen.runtime_id)) if is_held_up(seen) else seen
 
     def list(self) -> Mapping[UUID, Observation]:
         """Say what the cluster has of every container of this installation and target."""

@@ -1,6 +1,7 @@
 """What a cluster says of a pod, as observations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,8 @@ _HOPELESS = {
     "RunContainerError": FailureReason.REJECTED,
 }
 _KILLED = 137
+_HARMLESS = "MissingClusterDNS"
+_NO_FOLDER = "hostPath type check failed"
 
 
 def observed(pod: Mapping[str, Any], container_id: UUID, *, host: str, port: int) -> Observation:
@@ -45,6 +48,20 @@ def observed(pod: Mapping[str, Any], container_id: UUID, *, host: str, port: int
         detail=_detail(status, state),
         failure=_HOPELESS.get(waiting.get("reason", "")) if now is Status.CREATED else None,
     )
+
+
+def is_held_up(seen: Observation) -> bool:
+    """Whether a pod has not begun, and does not say why."""
+    return seen.status is Status.CREATED and not seen.detail
+
+
+def with_warning(seen: Observation, warnings: Sequence[str]) -> Observation:
+    """The observation with the last of the cluster's warnings about its pod, if there is one that matters."""
+    told = [text[:1000] for text in warnings if not text.startswith(_HARMLESS)]
+    if not told:
+        return seen
+    failure = FailureReason.REJECTED if _NO_FOLDER in told[-1] else None
+    return replace(seen, detail=told[-1], failure=failure)
 
 
 def has_ended(pod: Mapping[str, Any]) -> bool:

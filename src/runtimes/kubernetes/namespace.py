@@ -1,7 +1,7 @@
 """The objects of one namespace of a cluster, as the interface's own JSON."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kubernetes import client
@@ -32,9 +32,22 @@ class Namespace:
             raise
         return found
 
-    def list(self, kind: str, selector: str, **options: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - the interface's own
+    def list(self, kind: str, selector: str, **options: Any) -> Sequence[Mapping[str, Any]]:  # noqa: ANN401 - the interface's own
         """All objects with these labels."""
-        return list(self._call("list", kind, label_selector=selector, **options)["items"])
+        items: Sequence[Mapping[str, Any]] = self._call("list", kind, label_selector=selector, **options)["items"]
+        return items
+
+    def warnings(self, uid: str) -> Sequence[str]:
+        """What the cluster says against an object, oldest first."""
+        answer: Any = self._core.list_namespaced_event(
+            self._namespace,
+            field_selector=f"involvedObject.uid={uid},type=Warning",
+            _request_timeout=self._timeout,
+            _preload_content=False,
+        )
+        events = json.loads(answer.data)["items"]
+        events.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+        return [f"{event.get('reason')}: {event.get('message')}" for event in events]
 
     def version(self) -> str:
         """The cluster's version."""
