@@ -19,7 +19,8 @@ from calipso.api.context import Caller, context_of
 from calipso.api.federation import Federation
 from calipso.api.opening import close_login, open_login, provider_tokens_of
 from calipso.api.outside.id_tokens import NotVouched
-from calipso.api.outside.openid import PART, BadAnswer, Flow, Person, Provider, told
+from calipso.api.outside.openid import Flow, Person, Provider
+from calipso.api.outside.openid_metadata import PART, BadAnswer, told
 from calipso.api.problems import status_of
 from calipso.api.proxies import absolute_url
 from calipso.errors import CalipsoError, Invalid, NotPermitted, Unavailable

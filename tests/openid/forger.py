@@ -24,7 +24,7 @@ SECRET = "a secret of the forger's client"
 RSA = RSAKey.generate_key(2048, {"kid": "rsa", "use": "sig"})
 EC = ECKey.generate_key("P-256", {"kid": "ec", "use": "sig"})
 STRANGER = RSAKey.generate_key(2048, {"kid": "rsa"})
-ACCESS_TOKEN = "an access token"
+ACCESS_TOKEN = "an-access-token"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from calipso import settings
 from calipso.api.outside.http import Outside
 from calipso.api.outside.id_tokens import NotVouched
 from calipso.api.outside.kept import Kept
-from calipso.api.outside.openid import BadAnswer, Flow, Provider
+from calipso.api.outside.openid import Flow, Provider
+from calipso.api.outside.openid_metadata import BadAnswer
 from calipso.errors import CalipsoError, Unavailable
 
 FLOW = Flow.begin("https://calipso.example.org/oidc/callback/")
@@ -86,7 +87,7 @@ async def test_it_calls_itself_otherwise(provider: Provider, forger: Forger, iss
 
 
 @pytest.mark.parametrize(
-    "place", ["javascript:alert(1)", "file:///etc/passwd", "", "//host/x", "http://[", "https:///x"]
+    "place", ["javascript:alert(1)", "file:///etc/passwd", "", "//host/x", "http://[", "https:///x", "http://x/\r\ny"]
 )
 @pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
 async def test_a_place_that_is_none(provider: Provider, forger: Forger, name: str, place: str) -> None:
@@ -237,6 +238,18 @@ async def test_hs256_takes_our_secret_and_nothing_else(forger: Forger, outside: 
     for token in (sign(claims, OctKey.import_key("some other secret"), alg="HS256"), sign(claims)):
         with pytest.raises(NotVouched):
             await redeem(provider, forger, token)
+
+
+async def test_the_way_out(forger: Forger, outside: Outside) -> None:
+    provider = provider_of(outside, **explicit(forger, oidc_op_logout_endpoint="https://sso.example.org/out?realm=a"))
+    way = await provider.way_out("x" * 3000, "https://portal.example.org/?a=b&c")
+    assert way.startswith("https://sso.example.org/out?realm=a&client_id=calipso&post_logout_redirect_uri=")
+    assert way.endswith("https%3A%2F%2Fportal.example.org%2F%3Fa%3Db%26c&id_token_hint=" + "x" * 3000)
+    assert "hint" not in await provider.way_out("x" * 3001, "https://portal.example.org/")
+
+
+async def test_no_way_out(provider: Provider) -> None:
+    assert await provider.way_out("x", "https://portal.example.org/") == ""
 
 
 async def test_it_takes_no_secret(provider: Provider, forger: Forger) -> None:

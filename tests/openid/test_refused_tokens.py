@@ -190,6 +190,7 @@ _TROUBLE: Mapping[str, tuple[Reply, int]] = {
     "nonsense": (Reply(body=b"\xff\xfe{"), 502),
     "nothing": (Reply(), 502),
     "a list": (told([]), 502),
+    "an access token of two lines": (told({"id_token": "x", "access_token": "x\r\ny"}), 502),
     "no id token": (told({"access_token": "x"}), 502),
     "an id token that is no text": (told({"id_token": 7}), 502),
     "something deep": (Reply(body=b"[" * 100_000), 502),
