@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 from tests.openid.browser import Browser, browsing
 from tests.openid.conftest import PORTAL, Facility
@@ -62,6 +63,14 @@ async def test_it_ends_once(browser: Browser) -> None:
     page = await browser.go(address)
     assert page.status == 400
     assert "used already" in page.text
+
+
+async def test_it_took_too_long(browser: Browser, facility: Facility) -> None:
+    address = await browser.come_back("s-late", "late")
+    with psycopg.connect(facility.api.backend.settings.database_url) as connection:
+        connection.execute("UPDATE sign_in_flows SET expires = now()")
+    assert (await browser.go(address)).status == 400
+    assert await browser.who() == ""
 
 
 async def test_its_key_cannot_be_used_with_another_state(browser: Browser, facility: Facility) -> None:
