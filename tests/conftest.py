@@ -33,6 +33,7 @@ _WITH_SERVERS = {
     "guacamole",
     "images",
     "openid",
+    "outside",
     "packaging",
     "proxies",
     "relay",

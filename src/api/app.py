@@ -24,6 +24,7 @@ from calipso.api import (
     quotas,
     resources,
     sessions,
+    umbrella,
     users,
 )
 from calipso.api.context import Context
@@ -42,6 +43,7 @@ App = Sanic[Config, SimpleNamespace]
 BLUEPRINTS: Sequence[Blueprint] = (
     sessions.blueprint,
     oidc.blueprint,
+    umbrella.blueprint,
     images.blueprint,
     quotas.blueprint,
     users.blueprint,
@@ -74,7 +76,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     )
     app.ctx.metrics = Metrics()
     app.ctx.calipso = Context(backend, Waiting(backend.database, backend.store, backend.parts), app.ctx.metrics)
-    app.ctx.authentication = auth.Authentication(backend)
+    app.ctx.authentication = auth.Authentication(backend, app.ctx.calipso.outside)
     app.ctx.proxies = proxies.Proxies(backend.settings)
     app.ctx.openid = openid.Provider(backend.settings, app.ctx.calipso.outside)
     for blueprint in blueprints:

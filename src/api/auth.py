@@ -12,6 +12,8 @@ from sanic import HTTPResponse, Request
 
 from calipso.accounts import Login
 from calipso.api.context import Caller
+from calipso.api.outside.http import Outside
+from calipso.api.outside.user_office import UserOffice
 from calipso.api.proxies import origin_of
 from calipso.api.routing import methods_of
 from calipso.api.sign_in import SignIn
@@ -34,11 +36,13 @@ class Authentication:
 
     Args:
         backend: the bound parts.
+        outside: asks the facility's services.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, outside: Outside) -> None:
         self._backend = backend
-        self.sign_in = SignIn(backend)
+        self.user_office = UserOffice(backend.settings, outside)
+        self.sign_in = SignIn(backend, self.user_office)
 
     async def identify(self, request: Request) -> tuple[Caller, Login | None] | None:
         """The caller of a request, with the login if it came by cookie; None when nobody is signed in.
@@ -50,7 +54,8 @@ class Authentication:
         if (key := login_key(request)) and (found := await asyncio.to_thread(self._by_login, key)):
             return found
         if basic := parse_basic(request.headers.get("authorization", "")):
-            return await self.sign_in.by_password(*basic, origin_of(request).client), None
+            proven = await self.sign_in.by_password(*basic, origin_of(request).client)
+            return proven.caller, None
         return None
 
     def _by_login(self, key: str) -> tuple[Caller, Login] | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import urlsplit
 
 from sanic import Request
 
@@ -61,6 +62,7 @@ class Proxies:
         self._hosts = [host.lower() for host in settings.allowed_hosts]
         self._base = settings.base_path.rstrip("/")
         self._backend = settings.backend_calipso.rstrip("/")
+        self._names_place = bool(urlsplit(self._backend).path)
 
     def origin_of(self, request: Request) -> Origin:
         """Where a request comes from.
@@ -87,7 +89,9 @@ class Proxies:
 
     def absolute(self, origin: Origin, path: str) -> str:
         """The address of a path of the routes, as the client of an origin sees it."""
-        return (self._backend or f"{origin.scheme}://{origin.host}{origin.prefix}") + path
+        if self._backend and self._names_place:
+            return self._backend + path
+        return (self._backend or f"{origin.scheme}://{origin.host}") + origin.prefix + path
 
     def inner(self, path: str) -> str:
         """A path as the routes have it, without the base path."""

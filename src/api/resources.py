@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api import containers as container_lists
-from calipso.api.auth import refuse_navigation, signed_in
+from calipso.api.auth import authentication_of, refuse_navigation, signed_in
 from calipso.api.container_objects import container_object
 from calipso.api.context import Context, caller_of, context_of, require_self_or_administrator
 from calipso.api.waiting import Following
 from calipso.api.wire import json
 from calipso.commands.container import ContainerCommand, ExpireContainer, RemoveContainer, StopContainer
-from calipso.commands.handling import CONTAINER, IMAGE, USER_NAME
+from calipso.commands.handling import CONTAINER, IMAGE, USER, USER_NAME
 from calipso.commands.request import RequestContainer, SessionWanted, TargetOffered
 from calipso.errors import Conflict, ContainerNotStarted, Invalid, NotFound, NotPermitted, Unavailable
 from calipso.events import container as facts
@@ -123,8 +123,8 @@ async def _command(request: Request, username: str, experiment: str, public_name
         raise NotFound("image", public_name)
     user_id = await _owner(request, username)
     wanted = parse_experiment(experiment, naming)
-    if wanted.session is None and not backend.settings.backend_default_authorization:
-        raise NotPermitted("not authorised to have containers without a session")
+    if wanted.session is None:
+        await _check_authorised(request, user_id)
     return RequestContainer(
         container_id=uuid4(),
         user_id=user_id,
@@ -137,6 +137,21 @@ async def _command(request: Request, username: str, experiment: str, public_name
             TargetOffered(target_id=naming.target(t.name), name=t.name) for t in backend.settings.effective_targets()
         ),
     )
+
+
+async def _check_authorised(request: Request, user_id: UUID) -> None:
+    """Let those have containers without a session who may.
+
+    Raises:
+        NotPermitted: the User Office says that this user may not.
+        Unavailable: it does not say.
+    """
+    backend = context_of(request).backend
+    if backend.settings.backend_default_authorization:
+        return
+    user = await asyncio.to_thread(backend.dispatcher.state, USER, user_id)
+    if user is None or not await authentication_of(request).user_office.authorises(user.name):
+        raise NotPermitted("not authorised to have containers without a session")
 
 
 async def _owner(request: Request, username: str) -> UUID:

@@ -1,19 +1,20 @@
 """Signing in and out, and what a frontend must know before."""
 
-import asyncio
-from functools import partial
 from json import dumps
 
 import msgspec
+import structlog
 from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api import cookies
-from calipso.api.auth import authentication_of, is_cross_site, login_key
+from calipso.api.auth import authentication_of, is_cross_site
 from calipso.api.context import context_of
+from calipso.api.opening import close_login, open_login
 from calipso.api.proxies import origin_of
 from calipso.api.wire import json, read_body
-from calipso.commands.user import RecordLogin
-from calipso.errors import Invalid, NotPermitted, WrongCredentials
+from calipso.errors import Invalid, NotPermitted, Unavailable, WrongCredentials
+
+_log = structlog.get_logger()
 
 blueprint = Blueprint("sessions")
 
@@ -36,7 +37,18 @@ async def settings(request: Request) -> HTTPResponse:
 @blueprint.get("/login/type/")
 async def login_type(request: Request) -> HTTPResponse:
     """Whether users may have containers without a session."""
-    return _spaced({"result": context_of(request).backend.settings.backend_default_authorization})
+    return _spaced({"result": await _may_have_own(request)})
+
+
+async def _may_have_own(request: Request) -> bool:
+    caller, settings = request.ctx.caller, context_of(request).backend.settings
+    if settings.backend_default_authorization or caller is None:
+        return settings.backend_default_authorization
+    try:
+        return await authentication_of(request).user_office.authorises(caller.name)
+    except Unavailable as error:
+        _log.warning("not available", part=error.part, reason=error.reason)
+        return False
 
 
 @blueprint.post("/login/")
@@ -49,25 +61,20 @@ async def login(request: Request) -> HTTPResponse:
     except Invalid:
         return json(_EXPECTED, status=400)
     try:
-        caller = await authentication_of(request).sign_in.by_password(
+        found = await authentication_of(request).sign_in.by_password(
             given.username, given.password, origin_of(request).client
         )
     except WrongCredentials:
         return json("Unable to authenticate", status=401)
-    await _close_login(request)
-    context = context_of(request)
-    request.ctx.caller = caller
-    await context.dispatch(RecordLogin(user_id=caller.user_id, method="local"), request)
-    key, opened = await asyncio.to_thread(partial(context.backend.logins.open, caller.user_id))
     answer = json("Login OK")
-    cookies.set_login(answer, key, opened, secure=cookies.are_secure(request))
+    await open_login(request, answer, found.caller, found.method)
     return answer
 
 
 @blueprint.get("/logout/", ctx_changes=True)
 async def logout(request: Request) -> HTTPResponse:
     """End the browser's login, if it has one."""
-    await _close_login(request)
+    await close_login(request)
     answer = json("Logout OK")
     cookies.expire_login(answer, secure=cookies.are_secure(request))
     return answer
@@ -85,8 +92,3 @@ async def authenticated(request: Request) -> HTTPResponse:
 def _spaced(value: object, *, status: int = 200) -> HTTPResponse:
     """An answer as JSON with spaces, which these endpoints always had."""
     return HTTPResponse(dumps(value), status=status, content_type="application/json")
-
-
-async def _close_login(request: Request) -> None:
-    if key := login_key(request):
-        await asyncio.to_thread(context_of(request).backend.logins.close, key)

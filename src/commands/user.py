@@ -17,6 +17,11 @@ _NAME = re.compile(r"[\w@+-][\w.@+-]{0,149}")
 _IDENTITY_LIMIT = 500
 
 
+def is_user_name(text: str) -> bool:
+    """Whether an account can have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class FederatedIdentity:
     """Who somebody is elsewhere; `identity_id` is the keyed hash of issuer and subject."""
@@ -97,7 +102,7 @@ def register(command: RegisterUser, read: Reader, _: Circumstances) -> Sequence[
         AlreadyExists: the name or the identity belongs to an account.
         Invalid: it cannot be a name, or the numeric account is root's.
     """
-    if not _NAME.fullmatch(command.name):
+    if not is_user_name(command.name):
         raise Invalid("username", "must be 1 to 150 letters, digits or any of @ . + - _, and not begin with a dot")
     check_account("uid", command.uid)
     check_account("gid", command.gid)

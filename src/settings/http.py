@@ -49,7 +49,10 @@ class HttpSettings(BaseSettings):
         bool, Field(description="whether frontends on those origins may send cookies; the CalipsoPlus frontend must")
     ] = True
     backend_calipso: Annotated[
-        Url, Field(description="address of this API as browsers see it; empty: taken from each request")
+        Url,
+        Field(
+            description="address of this API as browsers see it, with its path or of its host alone; empty: as asked"
+        ),
     ] = ""
     frontend_calipso: Annotated[Url, Field(description="address of the web frontend")] = ""
 

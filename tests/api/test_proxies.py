@@ -267,7 +267,7 @@ def test_the_name_behind_a_proxy_need_not_be_allowed() -> None:
         ("", "/", "https://portal.example.org/services/users/"),
         ("", "/calipso/", "https://portal.example.org/services/calipso/users/"),
         ("https://other.example.org/api/", "/calipso/", "https://other.example.org/api/users/"),
-        ("https://other.example.org", "/", "https://other.example.org/users/"),
+        ("https://other.example.org", "/", "https://other.example.org/services/users/"),
     ],
 )
 async def test_absolute_addresses(backend: str, base: str, url: str) -> None:
