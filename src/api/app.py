@@ -20,10 +20,12 @@ from calipso.api import (
     health,
     images,
     oidc,
+    provided,
     proxies,
     quotas,
     resources,
     sessions,
+    synchronizing,
     umbrella,
     users,
 )
@@ -43,6 +45,7 @@ App = Sanic[Config, SimpleNamespace]
 BLUEPRINTS: Sequence[Blueprint] = (
     sessions.blueprint,
     oidc.blueprint,
+    provided.blueprint,
     umbrella.blueprint,
     images.blueprint,
     quotas.blueprint,
@@ -76,6 +79,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     )
     app.ctx.metrics = Metrics()
     app.ctx.calipso = Context(backend, Waiting(backend.database, backend.store, backend.parts), app.ctx.metrics)
+    app.ctx.provider = synchronizing.provider_of(backend, app.ctx.calipso.outside)
     app.ctx.authentication = auth.Authentication(backend, app.ctx.calipso.outside)
     app.ctx.proxies = proxies.Proxies(backend.settings)
     app.ctx.openid = openid.Provider(backend.settings, app.ctx.calipso.outside)

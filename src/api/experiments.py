@@ -8,6 +8,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from calipso.api.auth import signed_in
 from calipso.api.context import caller_of, context_of, require_self_or_administrator
 from calipso.api.paging import PageQuery, page_object
+from calipso.api.provided import provided_page, provider_of
 from calipso.api.users import user_named
 from calipso.api.wire import format_time, json, read_body, read_id, read_switch
 from calipso.commands.user import MarkFavorite
@@ -34,6 +35,10 @@ async def page(request: Request, username: str) -> HTTPResponse:
     require_self_or_administrator(request, username)
     context, query, user = context_of(request), PageQuery.of(request), await user_named(request, username)
     size = context.backend.settings.page_size_experiments
+    favorite, provider = _favorite_filter(request), provider_of(request)
+    if provider is not None and favorite is None:
+        found = await provided_page(request, provider, user.user_id, user.name, query)
+        return json(page_object(request, query, found, size, experiment_object))
     wanted = partial(
         experiments.page,
         user_id=user.user_id,
@@ -41,7 +46,7 @@ async def page(request: Request, username: str) -> HTTPResponse:
         page_size=size,
         ordering=query.ordering,
         search=query.search,
-        favorite=_favorite_filter(request),
+        favorite=favorite,
     )
     return json(page_object(request, query, await context.query(wanted), size, experiment_object))
 

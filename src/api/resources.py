@@ -13,6 +13,7 @@ from calipso.api import containers as container_lists
 from calipso.api.auth import authentication_of, refuse_navigation, signed_in
 from calipso.api.container_objects import container_object
 from calipso.api.context import Context, caller_of, context_of, require_self_or_administrator
+from calipso.api.provided import confirm_membership
 from calipso.api.waiting import Following
 from calipso.api.wire import json
 from calipso.commands.container import ContainerCommand, ExpireContainer, RemoveContainer, StopContainer
@@ -123,8 +124,12 @@ async def _command(request: Request, username: str, experiment: str, public_name
         raise NotFound("image", public_name)
     user_id = await _owner(request, username)
     wanted = parse_experiment(experiment, naming)
+    user = await asyncio.to_thread(backend.dispatcher.state, USER, user_id)
+    name = user.name if user else username
     if wanted.session is None:
-        await _check_authorised(request, user_id)
+        await _check_authorised(request, name)
+    else:
+        await confirm_membership(request, user_id, name, wanted.session)
     return RequestContainer(
         container_id=uuid4(),
         user_id=user_id,
@@ -139,7 +144,7 @@ async def _command(request: Request, username: str, experiment: str, public_name
     )
 
 
-async def _check_authorised(request: Request, user_id: UUID) -> None:
+async def _check_authorised(request: Request, name: str) -> None:
     """Let those have containers without a session who may.
 
     Raises:
@@ -149,8 +154,7 @@ async def _check_authorised(request: Request, user_id: UUID) -> None:
     backend = context_of(request).backend
     if backend.settings.backend_default_authorization:
         return
-    user = await asyncio.to_thread(backend.dispatcher.state, USER, user_id)
-    if user is None or not await authentication_of(request).user_office.authorises(user.name):
+    if not await authentication_of(request).user_office.authorises(name):
         raise NotPermitted("not authorised to have containers without a session")
 
 

@@ -13,6 +13,7 @@ from calipso.cli import (
     quotas,
     serve,
     sessions,
+    synchronizing,
     users,
 )
 
@@ -38,6 +39,7 @@ app.command(
 users.app.command(epilog="Example: `calipso users link ada --issuer user-office --subject ada`")(identities.link)
 users.app.command(epilog="Example: `calipso users unlink ada --issuer user-office --subject ada`")(identities.unlink)
 app.add_typer(users.app, name="users")
+experiments.app.command(epilog="Example: `calipso experiments synchronize --all`")(synchronizing.synchronize)
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(members.app, name="members")

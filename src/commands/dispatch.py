@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from calipso.commands import container, experiment, image, quota, request, target, user
+from calipso.commands import container, experiment, image, provided, quota, request, target, user
 from calipso.commands.handling import HANDLERS, Circumstances, Fold
 from calipso.commands.policy import Policy
 from calipso.commands.request import refusal_error
@@ -16,7 +16,18 @@ from calipso.errors import CalipsoError, StaleVersion, Unavailable
 from calipso.events.envelope import Event, Recorded
 from calipso.events.refusals import ContainerRequestRefused
 
-__all__ = ["Dispatcher", "cause_of", "container", "experiment", "image", "quota", "request", "target", "user"]
+__all__ = [
+    "Dispatcher",
+    "cause_of",
+    "container",
+    "experiment",
+    "image",
+    "provided",
+    "quota",
+    "request",
+    "target",
+    "user",
+]
 
 S = TypeVar("S")
 

@@ -101,7 +101,7 @@ def decide(command: ExperimentCommand, experiment: Experiment | None, policy: Po
         raise NotFound("experiment", command.proposal_id)
     match command:
         case ChangeExperiment():
-            _check_details(command.details)
+            check_details(command.details)
             same = experiment.details == command.details
             return (
                 [] if same else [facts.ExperimentChanged(experiment_id=command.experiment_id, details=command.details)]
@@ -125,7 +125,7 @@ def _add(command: AddExperiment, experiment: Experiment | None) -> Sequence[Even
     if experiment is not None:
         raise AlreadyExists("experiment", command.proposal_id)
     check_key("public_number", command.proposal_id)
-    _check_details(command.details)
+    check_details(command.details)
     return [
         facts.ExperimentAdded(
             experiment_id=command.experiment_id, proposal_id=command.proposal_id, details=command.details
@@ -136,7 +136,7 @@ def _add(command: AddExperiment, experiment: Experiment | None) -> Sequence[Even
 def _add_session(command: AddSession, experiment: Experiment, policy: Policy) -> Sequence[Event]:
     if command.session.session_number in experiment.sessions:
         raise AlreadyExists("session", command.session.session_number)
-    _check_session(command.session, policy)
+    check_session(command.session, policy)
     return [facts.SessionAdded(experiment_id=command.experiment_id, session=command.session)]
 
 
@@ -144,7 +144,7 @@ def _change_session(command: ChangeSession, experiment: Experiment, policy: Poli
     known = experiment.sessions.get(command.session.session_number)
     if known is None:
         raise NotFound("session", command.session.session_number)
-    _check_session(command.session, policy)
+    check_session(command.session, policy)
     if known == command.session:
         return []
     return [facts.SessionChanged(experiment_id=command.experiment_id, session=command.session)]
@@ -166,7 +166,12 @@ def _remove_member(command: RemoveMember, experiment: Experiment) -> Sequence[Ev
     return [facts.MemberRemoved(experiment_id=command.experiment_id, user_id=command.user_id)]
 
 
-def _check_details(details: ExperimentDetails) -> None:
+def check_details(details: ExperimentDetails) -> None:
+    """Refuse what an experiment cannot say of itself.
+
+    Raises:
+        Invalid: a text or an account is not lawful.
+    """
     check_text("title", details.title)
     check_text("description", details.description, lines=True)
     check_text("beamline_code", details.beam_line)
@@ -174,7 +179,12 @@ def _check_details(details: ExperimentDetails) -> None:
     check_account("gid", details.gid)
 
 
-def _check_session(session: SessionDetails, policy: Policy) -> None:
+def check_session(session: SessionDetails, policy: Policy) -> None:
+    """Refuse what a session cannot be.
+
+    Raises:
+        Invalid: a text, its dates or its volumes are not lawful.
+    """
     check_key("session_number", session.session_number)
     check_text("subject", session.subject)
     check_text("body", session.body, lines=True)

@@ -10,6 +10,8 @@ from uuid import UUID
 from calipso.events.envelope import Event, private
 from calipso.events.values import Volume
 
+PROVIDER = "provider"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentEvent(Event, is_base=True):
@@ -83,10 +85,14 @@ class SessionChanged(ExperimentEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class MemberAdded(ExperimentEvent):
-    """A user may reach the experiment's data; `membership_id` is what a request gives as its evidence."""
+    """A user may reach the experiment's data; `membership_id` is what a request gives as its evidence.
+
+    `source` is `PROVIDER` when the facility's provider of experiments said so, and empty when an operator did.
+    """
 
     user_id: UUID
     membership_id: UUID
+    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +104,14 @@ class MemberRemoved(ExperimentEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """An experiment as its events tell it."""
+    """An experiment as its events tell it; `provided` are the members whom the provider of experiments named."""
 
     experiment_id: UUID
     proposal_id: str
     details: ExperimentDetails
     sessions: Mapping[str, SessionDetails] = field(default_factory=lambda: MappingProxyType({}))
     members: Mapping[UUID, UUID] = field(default_factory=lambda: MappingProxyType({}))
+    provided: frozenset[UUID] = frozenset()
 
 
 def evolve(state: Experiment | None, event: Event) -> Experiment | None:
@@ -121,8 +128,10 @@ def evolve(state: Experiment | None, event: Event) -> Experiment | None:
         case SessionAdded() | SessionChanged():
             return replace(state, sessions={**state.sessions, event.session.session_number: event.session})
         case MemberAdded():
-            return replace(state, members={**state.members, event.user_id: event.membership_id})
+            provided = state.provided | {event.user_id} if event.source == PROVIDER else state.provided
+            return replace(state, members={**state.members, event.user_id: event.membership_id}, provided=provided)
         case MemberRemoved():
-            return replace(state, members={k: v for k, v in state.members.items() if k != event.user_id})
+            members = {k: v for k, v in state.members.items() if k != event.user_id}
+            return replace(state, members=members, provided=state.provided - {event.user_id})
         case _:
             return state

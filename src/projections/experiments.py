@@ -243,6 +243,25 @@ def page(
     return Page(count=found.count, rows=[_row(row, dated) for row in found.rows])
 
 
+def of_proposals(connection: Connection, user_id: UUID, experiment_ids: Sequence[UUID]) -> Sequence[ExperimentRow]:
+    """Those of these experiments of which a user is a member, in the order given."""
+    wanted = experiments.c.experiment_id == any_(literal(list(experiment_ids), ARRAY(Uuid)))
+    found = connection.execute(_memberships().where(members.c.user_id == user_id, wanted)).mappings().all()
+    dated = _sessions_of(connection, experiment_ids)
+    rows = {row["experiment_id"]: _row(row, dated) for row in found}
+    return [rows[experiment_id] for experiment_id in experiment_ids if experiment_id in rows]
+
+
+def proposals_of(connection: Connection, user_id: UUID) -> Mapping[UUID, str]:
+    """The public numbers of all experiments of which a user is a member, by their uuids."""
+    query = (
+        select(experiments.c.experiment_id, experiments.c.proposal_id)
+        .join(members, members.c.experiment_id == experiments.c.experiment_id)
+        .where(members.c.user_id == user_id)
+    )
+    return {row.experiment_id: row.proposal_id for row in connection.execute(query)}
+
+
 def link(connection: Connection, link_id: int) -> Link | None:
     """The membership of an integer id, None when there is none (any more)."""
     found = connection.execute(_memberships().where(members.c.link_id == link_id)).mappings().first()

@@ -1,0 +1,90 @@
+"""What a provider of experiments says: experiments of a user, with their sessions."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from calipso.api.outside.http import OutsideAnswer
+from calipso.errors import Unavailable
+from calipso.events.experiment import ExperimentDetails, SessionDetails
+
+T = TypeVar("T")
+
+_NEW_LINES = re.compile(r"\r\n?")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_OK = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """On whose behalf is asked: the user name, and the user's OpenID token where there is one."""
+
+    name: str
+    token: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which part of a list is wanted; `page` counts from 1, the texts may be empty."""
+
+    page: int
+    size: int
+    ordering: str = ""
+    search: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvidedExperiment:
+    """An experiment of a user."""
+
+    proposal_id: str
+    details: ExperimentDetails
+    sessions: tuple[SessionDetails, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvidedPage:
+    """A part of a user's experiments; `count` is the number of all that fit the search."""
+
+    count: int
+    experiments: Sequence[ProvidedExperiment]
+
+
+class ExperimentProvider(Protocol):
+    """Knows the experiments of users. Every method raises `Unavailable` when it does not say."""
+
+    async def page(self, member: Member, wanted: Wanted) -> ProvidedPage:
+        """A part of the experiments of a user."""
+
+    async def find(self, member: Member, proposal_id: str) -> ProvidedExperiment | None:
+        """One experiment of a user, None when the user is no member of it."""
+
+    async def all(self, member: Member) -> Sequence[ProvidedExperiment]:
+        """All experiments of a user."""
+
+
+def read_answer(part: str, answer: OutsideAnswer, shape: type[T]) -> T:
+    """The value in an answer.
+
+    Raises:
+        Unavailable: it is no success, or not of this shape.
+    """
+    if answer.status != _OK:
+        raise Unavailable(part, f"it answered {answer.status}")
+    try:
+        return msgspec.json.decode(answer.body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unavailable(part, f"its answer cannot be understood: {error}") from error
+
+
+def clean(text: str | None) -> str:
+    """A text of a provider as ours are: without control characters, each line ended by one character."""
+    return _CONTROL.sub(" ", _NEW_LINES.sub("\n", text or "")).strip()
+
+
+def clean_line(text: str | None) -> str:
+    """A text of a provider on one line."""
+    return " ".join(clean(text).split())
