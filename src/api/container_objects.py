@@ -18,7 +18,7 @@ _STATUS = {
     State.FAILED: "error",
     State.LOST: "error",
 }
-_THROUGH_GUACAMOLE = {Protocol.VNC, Protocol.RDP, Protocol.SSH}
+THROUGH_GUACAMOLE = {Protocol.VNC, Protocol.RDP, Protocol.SSH}
 
 
 def container_object(row: ContainerRow, caller: Caller, keys: MasterKeys) -> dict[str, object]:
@@ -52,7 +52,7 @@ def container_object(row: ContainerRow, caller: Caller, keys: MasterKeys) -> dic
 
 
 def _credentials(row: ContainerRow, caller: Caller, keys: MasterKeys) -> tuple[str, str]:
-    if caller.user_id != row.user_id or row.protocol not in _THROUGH_GUACAMOLE:
+    if caller.user_id != row.user_id or row.protocol not in THROUGH_GUACAMOLE:
         return "", ""
     return (
         credentials.guacamole_username(row.container_id),

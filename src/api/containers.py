@@ -9,7 +9,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from calipso.api.auth import signed_in
 from calipso.api.container_objects import container_object
 from calipso.api.context import caller_of, context_of, require_self_or_administrator
-from calipso.api.wire import json
+from calipso.api.wire import json, read_id
 from calipso.errors import NotFound
 from calipso.projections import containers, users
 from calipso.projections.containers import ContainerRow
@@ -37,13 +37,8 @@ async def active(request: Request) -> HTTPResponse:
 @signed_in
 async def one(request: Request, number: str) -> HTTPResponse:
     """One container by its integer id."""
-    context, caller = context_of(request), caller_of(request)
-    # more digits than a 64-bit id has cannot name anything
-    lawful = number.isascii() and number.isdecimal() and len(number) < 19  # noqa: PLR2004 - said above
-    row = await context.query(partial(containers.by_id, id=int(number))) if lawful else None
-    if row is None or (row.user_id != caller.user_id and not caller.is_administrator):
-        raise NotFound("container", number)
-    return json(container_object(row, caller, context.backend.keys))
+    row = await visible_row(request, number)
+    return json(container_object(row, caller_of(request), context_of(request).backend.keys))
 
 
 @blueprint.get("/users/<username:str>/containers/", unquote=True)
@@ -52,6 +47,19 @@ async def of_user(request: Request, username: str) -> HTTPResponse:
     """The active containers of a user."""
     require_self_or_administrator(request, username)
     return answer(request, await active_rows(request, username))
+
+
+async def visible_row(request: Request, number: str) -> ContainerRow:
+    """The container of an integer id, if the caller may see it.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
+    caller = caller_of(request)
+    row = await context_of(request).query(partial(containers.by_id, id=read_id("container", number)))
+    if row is None or (row.user_id != caller.user_id and not caller.is_administrator):
+        raise NotFound("container", number)
+    return row
 
 
 async def active_rows(request: Request, username: str) -> Sequence[ContainerRow]:

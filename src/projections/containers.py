@@ -213,6 +213,12 @@ def active_of(connection: Connection, user_id: UUID | None) -> Sequence[Containe
     return _all(connection, _owned(user_id).where(_KEPT, _ACTIVE))
 
 
+def running(connection: Connection) -> Sequence[UUID]:
+    """The containers of everybody that run."""
+    query = select(containers.c.container_id).where(_KEPT, _IN_STATE == State.RUNNING)
+    return connection.execute(query).scalars().all()
+
+
 def every_of(connection: Connection, user_id: UUID | None) -> Sequence[ContainerRow]:
     """All containers of a user, or of everybody, that ever were, the oldest first."""
     return _all(connection, _owned(user_id))

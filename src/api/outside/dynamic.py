@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
-from calipso.api.outside.http import Outside
+from calipso.api.outside.http import Outside, read_answer
 from calipso.api.outside.provider import (
     Member,
     ProvidedExperiment,
@@ -15,7 +15,6 @@ from calipso.api.outside.provider import (
     Wanted,
     clean,
     clean_line,
-    read_answer,
 )
 from calipso.data_set_path import parse_data_set_path
 from calipso.errors import Invalid, Unavailable

@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeVar
 
 import aiohttp
+import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
 from calipso.errors import Unavailable
+
+T = TypeVar("T")
 
 _BODY_BYTES = 2**20
 _CONNECTIONS = 64
@@ -115,6 +119,20 @@ class Outside:
                 trust_env=False,
             )
         return self._session
+
+
+def read_answer(service: str, answer: OutsideAnswer, shape: type[T]) -> T:
+    """The value in an answer.
+
+    Raises:
+        Unavailable: it is no success, or not of this shape.
+    """
+    if answer.status != HTTPStatus.OK:
+        raise Unavailable(service, f"it answered {answer.status}")
+    try:
+        return msgspec.json.decode(answer.body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unavailable(service, f"its answer cannot be understood: {error}") from error
 
 
 class _InTrouble(Unavailable):

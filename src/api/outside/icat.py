@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 from cachetools import TTLCache
 
-from calipso.api.outside.http import Outside, OutsideAnswer
+from calipso.api.outside.http import Outside, OutsideAnswer, read_answer
 from calipso.api.outside.provider import (
     Member,
     ProvidedExperiment,
@@ -21,7 +21,6 @@ from calipso.api.outside.provider import (
     Wanted,
     clean,
     clean_line,
-    read_answer,
 )
 from calipso.errors import Unavailable
 from calipso.events.experiment import ExperimentDetails, SessionDetails

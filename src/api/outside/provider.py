@@ -3,19 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import msgspec
-
-from calipso.api.outside.http import OutsideAnswer
-from calipso.errors import Unavailable
 from calipso.events.experiment import ExperimentDetails, SessionDetails
-
-T = TypeVar("T")
 
 _NEW_LINES = re.compile(r"\r\n?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_OK = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +57,6 @@ class ExperimentProvider(Protocol):
 
     async def all(self, member: Member) -> Sequence[ProvidedExperiment]:
         """All experiments of a user."""
-
-
-def read_answer(part: str, answer: OutsideAnswer, shape: type[T]) -> T:
-    """The value in an answer.
-
-    Raises:
-        Unavailable: it is no success, or not of this shape.
-    """
-    if answer.status != _OK:
-        raise Unavailable(part, f"it answered {answer.status}")
-    try:
-        return msgspec.json.decode(answer.body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unavailable(part, f"its answer cannot be understood: {error}") from error
 
 
 def clean(text: str | None) -> str:
