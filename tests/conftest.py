@@ -30,6 +30,7 @@ _WITH_SERVERS = {
     "api",
     "cli",
     "embedded",
+    "entering",
     "guacamole",
     "images",
     "openid",
