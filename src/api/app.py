@@ -33,6 +33,7 @@ from calipso.api import (
 from calipso.api.context import Context
 from calipso.api.metrics import Metrics
 from calipso.api.outside import openid
+from calipso.api.outside.directory import Directory
 from calipso.api.outside.guacamole import GuacamoleWeb
 from calipso.api.problems import Problems
 from calipso.api.routing import Router, methods_of
@@ -86,6 +87,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     app.ctx.authentication = auth.Authentication(backend, app.ctx.calipso.outside)
     app.ctx.proxies = proxies.Proxies(backend.settings)
     app.ctx.openid = openid.Provider(backend.settings, app.ctx.calipso.outside)
+    app.ctx.directory = Directory(backend.settings, app.ctx.calipso.outside)
     app.ctx.guacamole = GuacamoleWeb(backend.settings, app.ctx.calipso.outside)
     for blueprint in blueprints:
         app.blueprint(blueprint.copy(blueprint.name))

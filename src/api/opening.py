@@ -2,13 +2,17 @@
 
 import asyncio
 
+import structlog
 from sanic import HTTPResponse, Request
 
 from calipso.api import cookies
 from calipso.api.auth import login_key
 from calipso.api.context import Caller, context_of
 from calipso.commands.user import RecordLogin
+from calipso.errors import NotVisibleYet
 from calipso.login_tokens import ProviderTokens
+
+_log = structlog.get_logger()
 
 
 async def open_login(request: Request, answer: HTTPResponse, caller: Caller, method: str) -> str:
@@ -29,10 +33,18 @@ async def open_login(request: Request, answer: HTTPResponse, caller: Caller, met
     await close_login(request)
     context = context_of(request)
     request.ctx.caller = caller
-    await context.dispatch(RecordLogin(user_id=caller.user_id, method=method), request)
+    await _record(request, RecordLogin(user_id=caller.user_id, method=method))
     key, opened = await asyncio.to_thread(context.backend.logins.open, caller.user_id)
     cookies.set_login(answer, key, opened, secure=cookies.are_secure(request))
     return key
+
+
+async def _record(request: Request, command: RecordLogin) -> None:
+    try:
+        # the next that a frontend asks for is the account, which may be new
+        await context_of(request).dispatch(command, request, shown_by=("users",))
+    except NotVisibleYet as error:
+        _log.warning("signed in before the account is shown", reason=str(error))
 
 
 async def close_login(request: Request) -> None:

@@ -13,17 +13,19 @@ from calipso.api import containers as container_lists
 from calipso.api.auth import authentication_of, refuse_navigation, signed_in
 from calipso.api.container_objects import container_object
 from calipso.api.context import Context, caller_of, context_of, require_self_or_administrator
+from calipso.api.outside.directory import Directory
 from calipso.api.provided import confirm_membership
 from calipso.api.waiting import Following
 from calipso.api.wire import json
 from calipso.commands.container import ContainerCommand, ExpireContainer, RemoveContainer, StopContainer
 from calipso.commands.handling import CONTAINER, IMAGE, USER, USER_NAME
-from calipso.commands.request import RequestContainer, SessionWanted, TargetOffered
+from calipso.commands.request import NumericAccount, RequestContainer, SessionWanted, TargetOffered
 from calipso.errors import Conflict, ContainerNotStarted, Invalid, NotFound, NotPermitted, Unavailable
 from calipso.events import container as facts
 from calipso.events.container import State
 from calipso.events.envelope import Recorded
 from calipso.events.naming import Naming
+from calipso.events.user import User
 from calipso.projections import containers
 from calipso.projections.registry import GUACAMOLE
 
@@ -141,7 +143,20 @@ async def _command(request: Request, username: str, experiment: str, public_name
         targets=tuple(
             TargetOffered(target_id=naming.target(t.name), name=t.name) for t in backend.settings.effective_targets()
         ),
+        account=await _numeric_account(request, user, name),
     )
+
+
+async def _numeric_account(request: Request, user: User | None, name: str) -> NumericAccount | None:
+    """What the directory has for a user, when nothing is known here.
+
+    Raises:
+        Unavailable: it does not say.
+    """
+    if user is not None and user.uid is not None and user.gid is not None:
+        return None
+    directory: Directory = request.app.ctx.directory
+    return await directory.find(name)
 
 
 async def _check_authorised(request: Request, name: str) -> None:

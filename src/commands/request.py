@@ -46,11 +46,20 @@ class TargetOffered:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NumericAccount:
+    """What the facility's directory has for a user."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestContainer:
     """A user wants a container of an image, beside a session's data or for themselves (`session` None).
 
     `container_id` is fixed before the first attempt; `label` is what the request calls it (unique among the user's
     active containers) and `info` what the answer shows beside it; `targets` are all targets of the facility.
+    `account` is what the facility's directory has for the user, None when it has nothing.
     """
 
     container_id: UUID
@@ -61,6 +70,7 @@ class RequestContainer:
     info: str
     session: SessionWanted | None = None
     targets: tuple[TargetOffered, ...] = ()
+    account: NumericAccount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +210,7 @@ def _granted(
         label=command.label,
         info=command.info,
         session=_session_ref(command, situation.experiment),
-        identity=_identity(situation, policy),
+        identity=_identity(command, situation, policy),
         volumes=(*own, *_common_volumes(situation, policy)),
         workdir=volumes.working_folder(own),
         key_number=policy.key_number,
@@ -229,13 +239,13 @@ def _session_ref(command: RequestContainer, experiment: Experiment | None) -> Se
     )
 
 
-def _identity(situation: Situation, policy: Policy) -> Identity:
-    """The experiment's account, else the user's, else the facility's; never root."""
+def _identity(command: RequestContainer, situation: Situation, policy: Policy) -> Identity:
+    """The experiment's account, else the user's, else that of the directory, else the facility's; never root."""
     details, user = situation.experiment.details if situation.experiment else None, situation.user
-    user_uid = user.uid if user and policy.uses_user_uid else None
-    user_gid = user.gid if user and policy.uses_user_gid else None
-    uid = _first(details.uid if details else None, user_uid, policy.uid)
-    gid = _first(details.gid if details else None, user_gid, policy.gid)
+    uids = (user.uid if user else None, command.account.uid if command.account else None)
+    gids = (user.gid if user else None, command.account.gid if command.account else None)
+    uid = _first(details.uid if details else None, *(uids if policy.uses_user_uid else ()), policy.uid)
+    gid = _first(details.gid if details else None, *(gids if policy.uses_user_gid else ()), policy.gid)
     if uid < 1 or gid < 1:
         raise NotPermitted(f"the numeric account {uid}:{gid} may not run a container")
     return Identity(uid=uid, gid=gid, groups=policy.groups)

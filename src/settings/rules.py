@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings
 from calipso import sizes
 from calipso.commands.volumes import USERNAME, overlaps
 from calipso.events.values import Limits, Mode, Resources, Volume
-from calipso.settings.kinds import Cpus, Folder, Numbers, OtherFolders, Size
+from calipso.settings.kinds import Cpus, Folder, Numbers, OtherFolders, Size, Url
 
 
 class RuleSettings(BaseSettings):
@@ -32,6 +32,13 @@ class RuleSettings(BaseSettings):
         ),
     ] = True
     enable_non_root_gid_container: Annotated[bool, Field(description="the same for the gid")] = True
+    api_url_for_uid_and_gid: Annotated[
+        Url,
+        Field(
+            description="where uid and gid of a user are asked for when neither the experiment nor the account names "
+            "them; $USERNAME in it stands for the user name"
+        ),
+    ] = ""
     groups_docker_add: Annotated[Numbers, Field(description="supplementary groups besides 100, comma-separated")] = ()
 
     add_home_dir_to_all_containers: Annotated[
@@ -59,6 +66,8 @@ class RuleSettings(BaseSettings):
                 yield f"OTHER_DIRS_TO_MOUNT: {volume.source} would make data sets writable"
         if self.add_home_dir_to_all_containers and USERNAME not in self.home_dir:
             yield "HOME_DIR must have $USERNAME in it: a home folder is one user's"
+        if self.api_url_for_uid_and_gid and USERNAME not in self.api_url_for_uid_and_gid:
+            yield "API_URL_FOR_UID_AND_GID must have $USERNAME in it"
 
     def limits(self) -> Limits:
         """The quota of users without one of their own."""

@@ -30,7 +30,8 @@ class SignInSettings(BaseSettings):
         Field(description="where the User Office says who may have containers without a session; empty: nobody may"),
     ] = ""
     local_access_username: Annotated[
-        str, Field(description="our account at the User Office and at the provider of experiments (HTTP Basic)")
+        str,
+        Field(description="our account at the User Office, the provider of experiments and the directory (HTTP Basic)"),
     ] = ""
     local_access_password: Annotated[SecretStr, Field(description="its password")] = SecretStr("")
     outside_timeout: Annotated[
@@ -69,6 +70,12 @@ class SignInSettings(BaseSettings):
     logout_redirect_url: Annotated[
         Url, Field(description="where browsers go after oidc/logout/; empty: the frontend")
     ] = ""
+
+    def local_access_account(self) -> tuple[str, str] | None:
+        """Name and password of our account at the facility's services, None when there is none."""
+        if not self.local_access_username:
+            return None
+        return self.local_access_username, self.local_access_password.get_secret_value()
 
     def sign_in_faults(self) -> Iterator[str]:
         """What is wrong with these settings together."""

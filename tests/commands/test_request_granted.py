@@ -25,6 +25,7 @@ from tests.commands.scenario import (
     given,
 )
 
+from calipso.commands.request import NumericAccount
 from calipso.errors import (
     Invalid,
     NotPermitted,
@@ -135,6 +136,23 @@ def test_it_must_be_usable_within_the_run_limit() -> None:
     later = NOW + POLICY.run_limit
     outcome = KNOWN.when(ask, now=later)
     outcome.then(reservation("P1~S1"), replace(GRANTED, deadline=later + POLICY.run_limit))
+
+
+def test_the_directory_fills_in_what_neither_experiment_nor_account_names() -> None:
+    asked = replace(ask, account=NumericAccount(uid=4711, gid=4712))
+    for named, registered, expected in (
+        (DETAILS, ADA_REGISTERED, (4711, 4712)),
+        (DETAILS, replace(ADA_REGISTERED, uid=1000), (1000, 4712)),
+        (replace(DETAILS, uid=500, gid=501), ADA_REGISTERED, (500, 501)),
+    ):
+        history = given(registered, DESKTOP_ADDED, replace(P1_ADDED, details=named), S1_ADDED, ADA_MEMBER)
+        identity = Identity(uid=expected[0], gid=expected[1], groups=(100, 44))
+        history.when(asked).then(reservation("P1~S1"), replace(GRANTED, identity=identity))
+
+
+def test_root_is_not_taken_from_the_directory() -> None:
+    asked = replace(ask, account=NumericAccount(uid=0, gid=0))
+    KNOWN.when(asked).then_raises(NotPermitted)
 
 
 def test_the_users_account_is_left_aside_when_the_facility_wants_it_so() -> None:

@@ -21,6 +21,8 @@ NAMES = ("ada", "bob", "eve", "announced", "local", "promoted", "slow", "both")
 TROUBLES = ("hang", "html", "redirect", "huge", "error", "close")
 HASHES = {name: f"{name.lower()}-0123456789abcdef" for name in NAMES}
 
+NUMBERS = {"ada": (4711, 4712), "eve": (0, 0)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Office:
@@ -40,6 +42,8 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     users = {
         name.lower(): {"password": OFFICE_PASSWORD, "hash": HASHES[name], "authorized": name != "bob"} for name in NAMES
     } | {f"grace-{kind}": {"password": OFFICE_PASSWORD} for kind in TROUBLES}
+    for name, (uid, gid) in NUMBERS.items():
+        users[name] |= {"uid": uid, "gid": gid}
     file = tmp_path_factory.mktemp("office") / "users.json"
     file.write_text(json.dumps(users))
     process = subprocess.Popen(

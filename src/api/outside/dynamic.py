@@ -63,8 +63,7 @@ class DynamicProvider:
 
     def __init__(self, settings: Settings, outside: Outside) -> None:
         self._endpoint = settings.dynamic_experiments_data_retrieval_endpoint
-        password = settings.local_access_password.get_secret_value()
-        self._account = (settings.local_access_username, password) if settings.local_access_username else None
+        self._account = settings.local_access_account()
         self._outside = outside
 
     async def page(self, member: Member, wanted: Wanted) -> ProvidedPage:
