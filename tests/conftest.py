@@ -36,6 +36,7 @@ _WITH_SERVERS = {
     "openid",
     "outside",
     "packaging",
+    "providers",
     "proxies",
     "relay",
 }

@@ -1,6 +1,7 @@
 """Requests that the provider of experiments has a say in: lists of experiments, runs, and who takes part."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api.auth import signed_in
-from calipso.api.context import caller_of, context_of
+from calipso.api.context import Context, caller_of, context_of
 from calipso.api.opening import provider_tokens_of
 from calipso.api.outside.icat import IcatProvider
 from calipso.api.outside.provider import ExperimentProvider, Member, Wanted
@@ -16,7 +17,7 @@ from calipso.api.paging import PageQuery
 from calipso.api.synchronizing import Synchronizer, synchronize_all
 from calipso.api.wire import json, read_name
 from calipso.commands.request import SessionWanted
-from calipso.errors import NotFound
+from calipso.errors import NotFound, NotVisibleYet
 from calipso.events.envelope import Recorded
 from calipso.projections import experiments
 from calipso.projections.experiments import ExperimentRow
@@ -38,6 +39,7 @@ async def provided_page(
 
     Raises:
         Unavailable: the provider does not tell.
+        NotPermitted: it tells nothing to this user.
         NotVisibleYet: stored, but not shown in time.
     """
     context = context_of(request)
@@ -49,8 +51,19 @@ async def provided_page(
     await _until_shown(request, await synchronize_all(synchronizer, found.experiments, is_complete=is_complete))
     naming = context.backend.installation.naming
     ids = [naming.experiment(each.proposal_id) for each in found.experiments]
-    rows = await context.query(partial(experiments.of_proposals, user_id=user_id, experiment_ids=ids))
-    return Page(count=found.count, rows=rows)
+    return Page(count=found.count, rows=await _rows(context, user_id, ids))
+
+
+async def _rows(context: Context, user_id: UUID, ids: Sequence[UUID]) -> Sequence[ExperimentRow]:
+    wanted = partial(experiments.of_proposals, user_id=user_id, experiment_ids=ids)
+    rows = await context.query(wanted)
+    if len(rows) == len(ids):
+        return rows
+    # another request of the user may have stored them a moment ago
+    head = await asyncio.to_thread(context.backend.store.head)
+    with contextlib.suppress(NotVisibleYet):
+        await context.waiting.until_shown(("experiments",), head, "")
+    return await context.query(wanted)
 
 
 async def confirm_membership(request: Request, user_id: UUID, name: str, wanted: SessionWanted) -> None:

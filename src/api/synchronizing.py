@@ -7,7 +7,7 @@ when a run asks for the one experiment and it is not given.
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from uuid import UUID, uuid4
 
 import structlog
@@ -20,6 +20,7 @@ from calipso.backend import Backend
 from calipso.commands.dispatch import cause_of
 from calipso.commands.experiment import check_session
 from calipso.commands.handling import EXPERIMENT
+from calipso.commands.policy import Policy
 from calipso.commands.provided import SynchronizeExperiment, WithdrawMembership
 from calipso.errors import Invalid
 from calipso.events.envelope import Recorded
@@ -29,6 +30,8 @@ from calipso.projections import experiments
 _log = structlog.get_logger()
 
 ACTOR = "service:provider"
+_NAME_LENGTH = 80
+_REASON_LENGTH = 200
 
 
 def provider_of(backend: Backend, outside: Outside) -> ExperimentProvider | None:
@@ -63,8 +66,8 @@ class Synchronizer:
         with self.backend.engine.connect() as connection:
             known = experiments.proposals_of(connection, self.user_id)
         kept = {self._experiment_id(each.proposal_id) for each in provided}
-        gone = [(experiment_id, known[experiment_id]) for experiment_id in known if experiment_id not in kept]
-        return [recorded for _, proposal_id in gone for recorded in self.withdraw(proposal_id)]
+        gone = [proposal_id for experiment_id, proposal_id in known.items() if experiment_id not in kept]
+        return [recorded for proposal_id in gone for recorded in self.withdraw(proposal_id)]
 
     def withdraw(self, proposal_id: str) -> Sequence[Recorded]:
         """End a membership, if the provider gave it."""
@@ -91,24 +94,34 @@ class Synchronizer:
         try:
             return self._dispatch(command)
         except Invalid as error:
-            _log.warning("experiment left out", proposal=provided.proposal_id[:80], reason=str(error))
+            _tell_left_out("experiment left out", error, proposal=provided.proposal_id)
             return []
 
     def _is_lawful(self, proposal_id: str, session: SessionDetails) -> bool:
         try:
-            check_session(session, self.backend.settings.policy(self.backend.keys.current))
+            check_session(session, self._policy)
         except Invalid as error:
-            _log.warning(
-                "session left out", proposal=proposal_id[:80], session=session.session_number[:80], reason=str(error)
-            )
+            _tell_left_out("session left out", error, proposal=proposal_id, session=session.session_number)
             return False
         return True
 
     def _dispatch(self, command: object) -> Sequence[Recorded]:
+        # almost always nothing is new; to see that takes one question to the store instead of three
+        if not self.backend.dispatcher.consider(command):
+            return []
         return self.backend.dispatcher.dispatch(command, cause_of(ACTOR, correlation_id=self.correlation_id))
+
+    @cached_property
+    def _policy(self) -> Policy:
+        return self.backend.settings.policy(self.backend.keys.current)
 
     def _experiment_id(self, proposal_id: str) -> UUID:
         return self.backend.installation.naming.experiment(proposal_id)
+
+
+def _tell_left_out(what: str, error: Invalid, **names: str) -> None:
+    short = {word: name[:_NAME_LENGTH] for word, name in names.items()}
+    _log.warning(what, reason=str(error)[:_REASON_LENGTH], **short)
 
 
 async def synchronize_all(

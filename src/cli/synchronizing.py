@@ -1,6 +1,7 @@
 """Asks the provider for all experiments of users, for cron."""
 
 import asyncio
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -11,11 +12,12 @@ from calipso.api.outside.provider import ExperimentProvider, Member
 from calipso.api.synchronizing import Synchronizer, provider_of, synchronize_all
 from calipso.backend import Backend
 from calipso.cli.common import Data, running, user_id_of
-from calipso.errors import Invalid
-from calipso.events.envelope import Recorded
+from calipso.errors import CalipsoError, Invalid, Unavailable
 from calipso.projections import users
+from calipso.settings import Settings
 
 _PAGE = 500
+_FAILURES_IN_A_ROW = 5
 
 
 def synchronize(
@@ -27,28 +29,58 @@ def synchronize(
     if bool(userlogin) == everybody:
         raise typer.BadParameter("give either --userlogin or --all")
     with running(data) as backend:
-        if backend.settings.icat_openid_connect:
-            raise Invalid("settings", "CALIPSO_ICAT_OPENID_CONNECT: users are asked for by their own tokens only")
+        _check(backend.settings)
         names = [userlogin] if userlogin else list(_all_names(backend))
-        changes = asyncio.run(_synchronize(backend, names))
-    print(f"Successfully synchronized {len(names)} users, {changes} changes")
+        done, changes = asyncio.run(_synchronize(backend, names))
+    if everybody or done:
+        print(f"Successfully synchronized {done} users, {changes} changes")
+    if done < len(names):
+        raise typer.Exit(1)
 
 
-async def _synchronize(backend: Backend, names: Sequence[str]) -> int:
+def _check(settings: Settings) -> None:
+    if settings.enable_icat_data_retrieval and settings.icat_openid_connect and not settings.icat_username:
+        raise Invalid(
+            "settings", "CALIPSO_ICAT_USERNAME: without an account of ours users are asked for by their own tokens only"
+        )
+
+
+async def _synchronize(backend: Backend, names: Sequence[str]) -> tuple[int, int]:
+    """Gives how many users were synchronized, and how many changes were stored."""
     outside = Outside(backend.settings.outside_timeout)
     try:
         provider = provider_of(backend, outside)
         if provider is None:
-            raise Invalid("settings", "no provider of experiments is set: CALIPSO_DYNAMIC_EXPERIMENTS_DATA_RETRIEVAL")
-        return sum([len(await _synchronize_one(backend, provider, name)) for name in names])
+            raise Invalid(
+                "settings",
+                "no provider of experiments is set: CALIPSO_DYNAMIC_EXPERIMENTS_DATA_RETRIEVAL or "
+                "CALIPSO_ENABLE_ICAT_DATA_RETRIEVAL",
+            )
+        return await _synchronize_each(backend, provider, names)
     finally:
         await outside.close()
 
 
-async def _synchronize_one(backend: Backend, provider: ExperimentProvider, name: str) -> Sequence[Recorded]:
+async def _synchronize_each(backend: Backend, provider: ExperimentProvider, names: Sequence[str]) -> tuple[int, int]:
+    """One user of whom the provider cannot say anything does not keep the others from theirs."""
+    done = changes = failures = 0
+    for name in names:
+        try:
+            changes += await _synchronize_one(backend, provider, name)
+        except CalipsoError as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            failures += 1
+            if failures == _FAILURES_IN_A_ROW:
+                raise Unavailable("the provider", f"{failures} users failed one after the other") from error
+        else:
+            done, failures = done + 1, 0
+    return done, changes
+
+
+async def _synchronize_one(backend: Backend, provider: ExperimentProvider, name: str) -> int:
     user_id = await asyncio.to_thread(user_id_of, backend, name)
     provided = await provider.all(Member(name=name))
-    return await synchronize_all(Synchronizer(backend, user_id), provided, is_complete=True)
+    return len(await synchronize_all(Synchronizer(backend, user_id), provided, is_complete=True))
 
 
 def _all_names(backend: Backend) -> Iterator[str]:

@@ -41,10 +41,12 @@ def handle(command: ExperimentCommand, read: Reader, circumstances: Circumstance
     """
     experiment = read(EXPERIMENT, command.experiment_id)
     if isinstance(command, SynchronizeExperiment):
-        user = read(USER, command.user_id)
-        if user is None or user.erased:
+        events = list(synchronize(command, experiment, circumstances.policy))
+        # almost always nothing is new, and then nobody need be looked for
+        user = read(USER, command.user_id) if events else None
+        if events and (user is None or user.erased):
             raise NotFound("user", str(command.user_id))
-        return list(synchronize(command, experiment, circumstances.policy))
+        return events
     return withdraw(command, experiment) if isinstance(command, WithdrawMembership) else []
 
 
@@ -63,7 +65,8 @@ def synchronize(command: SynchronizeExperiment, experiment: Experiment | None, p
     elif experiment.details != command.details:
         yield facts.ExperimentChanged(experiment_id=command.experiment_id, details=command.details)
     known = experiment.sessions if experiment else {}
-    for session in command.sessions:
+    # a provider may give one number twice, or a stored one would change with each answer
+    for session in {session.session_number: session for session in command.sessions}.values():
         check_session(session, policy)
         if session.session_number not in known:
             yield facts.SessionAdded(experiment_id=command.experiment_id, session=session)

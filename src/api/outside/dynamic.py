@@ -1,7 +1,10 @@
 """The facility's own provider of experiments, which speaks as our own lists of experiments do."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -9,12 +12,14 @@ import structlog
 
 from calipso.api.outside.http import Outside, read_answer
 from calipso.api.outside.provider import (
+    ORDERINGS,
     Member,
     ProvidedExperiment,
     ProvidedPage,
     Wanted,
     clean,
     clean_line,
+    utc,
 )
 from calipso.data_set_path import parse_data_set_path
 from calipso.errors import Invalid, Unavailable
@@ -25,8 +30,11 @@ _log = structlog.get_logger()
 
 PART = "the provider of experiments"
 _UNSET = frozenset({"", ".", None})
-_SIZE_OF_ALL = 100
-_PAGES_OF_ALL = 100
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_SIZE_OF_ALL = 50  # an answer may have 1 MiB, which are 20 KiB for each
+_PAGES_OF_ALL = 200
+_NAME_LENGTH = 80
+_REASON_LENGTH = 200
 
 
 class _Session(msgspec.Struct):
@@ -49,7 +57,7 @@ class _Experiment(msgspec.Struct):
 
 
 class _Page(msgspec.Struct):
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=0)]
     results: list[_Experiment]
 
 
@@ -67,17 +75,17 @@ class DynamicProvider:
         self._outside = outside
 
     async def page(self, member: Member, wanted: Wanted) -> ProvidedPage:
-        """A part of the experiments of a user."""
-        given = {
-            "page_size": str(wanted.size),
-            "page": str(wanted.page),
-            "ordering": wanted.ordering,
-            "search": wanted.search,
-        }
+        """A part of the experiments of a user; behind the last page nothing."""
         url = self._endpoint.replace("$USERNAME", quote(member.name, safe=""))
-        answer = await self._outside.ask(PART, "GET", url, params=given, basic=self._account)
+        answer = await self._outside.ask(PART, "GET", url, params=_query(wanted), basic=self._account)
+        if answer.status in _REFUSED:
+            raise Unavailable(PART, f"it refuses our account: {answer.status} (CALIPSO_LOCAL_ACCESS_USERNAME)")
+        if answer.status == HTTPStatus.NOT_FOUND and wanted.page > 1:
+            return ProvidedPage(count=0, experiments=())
         found = read_answer(PART, answer, _Page)
-        return ProvidedPage(count=found.count, experiments=[_experiment(each) for each in found.results[: wanted.size]])
+        # some say one twice, when they found it by two of its texts
+        experiments = {each.proposal_id: each for each in map(_experiment, found.results[: wanted.size])}
+        return ProvidedPage(count=found.count, experiments=tuple(experiments.values()))
 
     async def find(self, member: Member, proposal_id: str) -> ProvidedExperiment | None:
         """One experiment of a user, None when the user is no member of it."""
@@ -89,21 +97,32 @@ class DynamicProvider:
         return await self._collect(member, "")
 
     async def _collect(self, member: Member, search: str) -> Sequence[ProvidedExperiment]:
-        found: dict[str, ProvidedExperiment] = {}
-        for number in range(1, _PAGES_OF_ALL + 1):
-            page = await self.page(
-                member, Wanted(page=number, size=_SIZE_OF_ALL, ordering="proposal_id", search=search)
-            )
-            found |= {each.proposal_id: each for each in page.experiments}
-            if len(found) >= page.count:
+        wanted = Wanted(page=1, size=_SIZE_OF_ALL, ordering="proposal_id", search=search)
+        first = await self.page(member, wanted)
+        found = {each.proposal_id: each for each in first.experiments}
+        for number in range(2, _PAGES_OF_ALL + 1):
+            if len(found) >= first.count:
                 return list(found.values())
-            if not page.experiments:
-                raise Unavailable(PART, f"it tells of {page.count} experiments and gives {len(found)}")
+            page = await self.page(member, replace(wanted, page=number))
+            # whoever ends memberships by a list must not have missed one that moved to an earlier page
+            if page.count != first.count or not page.experiments:
+                raise Unavailable(PART, f"it tells of {first.count} experiments, then of {page.count} or not of all")
+            found |= {each.proposal_id: each for each in page.experiments}
         raise Unavailable(PART, f"it has more than {_SIZE_OF_ALL * _PAGES_OF_ALL} experiments of one user")
 
 
+def _query(wanted: Wanted) -> dict[str, str]:
+    is_known = wanted.ordering.removeprefix("-") in ORDERINGS
+    return {
+        "page_size": str(wanted.size),
+        "page": str(wanted.page),
+        "ordering": wanted.ordering if is_known else "",
+        "search": wanted.search,
+    }
+
+
 def _experiment(given: _Experiment) -> ProvidedExperiment:
-    proposal_id = str(given.proposal_id)
+    proposal_id = str(given.proposal_id).strip()
     return ProvidedExperiment(
         proposal_id=proposal_id,
         details=ExperimentDetails(
@@ -121,22 +140,21 @@ def _session(proposal_id: str, given: _Session) -> SessionDetails | None:
     try:
         volumes = parse_data_set_path(given.data_set_path or "")
     except Invalid as error:
-        _log.warning("session left out", proposal=proposal_id, session=str(given.session_number), reason=str(error))
+        _log.warning(
+            "session left out",
+            proposal=proposal_id[:_NAME_LENGTH],
+            session=str(given.session_number)[:_NAME_LENGTH],
+            reason=str(error)[:_REASON_LENGTH],
+        )
         return None
     return SessionDetails(
-        session_number=str(given.session_number),
-        start=_moment(given.start_date),
-        end=_moment(given.end_date),
+        session_number=str(given.session_number).strip(),
+        start=utc(given.start_date),
+        end=utc(given.end_date),
         subject=clean_line(given.subject),
         body=clean(given.body),
         volumes=volumes,
     )
-
-
-def _moment(given: datetime | None) -> datetime | None:
-    if given is None:
-        return None
-    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
 
 
 def _number(field: str, given: str | int | None) -> int | None:
@@ -145,4 +163,4 @@ def _number(field: str, given: str | int | None) -> int | None:
     try:
         return int(given or 0)
     except ValueError as error:
-        raise Unavailable(PART, f"its {field} {given!r} is no number") from error
+        raise Unavailable(PART, f"its {field} {str(given)[:20]!r} is no number") from error

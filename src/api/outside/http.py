@@ -52,6 +52,7 @@ class Outside:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         basic: tuple[str, str] | None = None,
+        limit: int = _BODY_BYTES,
     ) -> OutsideAnswer:
         """Ask, and hear the answer whatever its status. A redirect is an answer; it is not followed.
 
@@ -66,9 +67,10 @@ class Outside:
             params: added to the address.
             headers: sent besides the usual ones.
             basic: name and password.
+            limit: the most bytes that the answer may have.
 
         Raises:
-            Unavailable: it does not answer in time, or not as HTTP, or with more than 1 MiB.
+            Unavailable: it does not answer in time, or not as HTTP, or with too much.
         """
         auth = aiohttp.encode_basic_auth(*basic) if basic else ""
         given = {**({"Authorization": auth} if auth else {}), **(headers or {})}
@@ -81,7 +83,7 @@ class Outside:
             reraise=True,
         ):
             with attempt:
-                answer = await self._ask(service, method, url, options)
+                answer = await self._ask(service, method, url, options, limit)
                 if attempt.retry_state.attempt_number < attempts and answer.status in _TROUBLE:
                     raise _InTrouble(service, f"it answered {answer.status}")
         return answer
@@ -92,13 +94,15 @@ class Outside:
         if session is not None:
             await session.close()
 
-    async def _ask(self, service: str, method: str, url: str, options: Mapping[str, object]) -> OutsideAnswer:
+    async def _ask(
+        self, service: str, method: str, url: str, options: Mapping[str, object], limit: int
+    ) -> OutsideAnswer:
         try:
             async with (
                 asyncio.timeout(self._seconds),
                 self._connected().request(method, _encoded(url), allow_redirects=False, **options) as answer,  # type: ignore[arg-type]  # passed on
             ):
-                body = await _read(service, answer)
+                body = await _read(service, answer, limit)
         except TimeoutError as error:
             raise Unavailable(service, f"it did not answer within {self._seconds:g} s") from error
         except aiohttp.ClientConnectorError as error:
@@ -147,10 +151,10 @@ def _content_type(answer: aiohttp.ClientResponse) -> str:
     return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-async def _read(service: str, answer: aiohttp.ClientResponse) -> bytes:
+async def _read(service: str, answer: aiohttp.ClientResponse, limit: int) -> bytes:
     body = bytearray()
     async for chunk in answer.content.iter_any():
         body += chunk
-        if len(body) > _BODY_BYTES:
-            raise Unavailable(service, f"its answer is longer than {_BODY_BYTES} bytes")
+        if len(body) > limit:
+            raise Unavailable(service, f"its answer is longer than {limit} bytes")
     return bytes(body)

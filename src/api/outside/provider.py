@@ -3,12 +3,18 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
+from calipso.commands.texts import TEXT_LIMIT
 from calipso.events.experiment import ExperimentDetails, SessionDetails
 
 _NEW_LINES = re.compile(r"\r\n?")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CUT = "…"
+
+
+ORDERINGS = ("proposal_id", "subject", "body", "beam_line")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +27,10 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Which part of a list is wanted; `page` counts from 1, the texts may be empty."""
+    """Which part of a list is wanted; `page` counts from 1, the texts may be empty.
+
+    `ordering` is one of `ORDERINGS`, with `-` before it for descending; anything else is `proposal_id`.
+    """
 
     page: int
     size: int
@@ -47,7 +56,10 @@ class ProvidedPage:
 
 
 class ExperimentProvider(Protocol):
-    """Knows the experiments of users. Every method raises `Unavailable` when it does not say."""
+    """Knows the experiments of users.
+
+    Every method raises `Unavailable` when it does not say, and `NotPermitted` when it says nothing to this user.
+    """
 
     async def page(self, member: Member, wanted: Wanted) -> ProvidedPage:
         """A part of the experiments of a user."""
@@ -60,10 +72,21 @@ class ExperimentProvider(Protocol):
 
 
 def clean(text: str | None) -> str:
-    """A text of a provider as ours are: without control characters, each line ended by one character."""
-    return _CONTROL.sub(" ", _NEW_LINES.sub("\n", text or "")).strip()
+    """A text of a provider as ours are: without control characters, each line ended by one character, not too long.
+
+    Summaries of some facilities are longer than ours may be; nobody shall lose an experiment by the end of its summary.
+    """
+    found = _CONTROL.sub(" ", _NEW_LINES.sub("\n", text or "")).strip()
+    return found if len(found) <= TEXT_LIMIT else found[: TEXT_LIMIT - 1] + _CUT
 
 
 def clean_line(text: str | None) -> str:
-    """A text of a provider on one line."""
-    return " ".join(clean(text).split())
+    """A text of a provider on one line; it may still be too long to be taken over."""
+    return " ".join(_CONTROL.sub(" ", text or "").split())
+
+
+def utc(given: datetime | None) -> datetime | None:
+    """A moment of a provider in UTC, which those without a time zone are in."""
+    if given is None:
+        return None
+    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
