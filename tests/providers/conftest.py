@@ -32,6 +32,8 @@ SETTINGS: Mapping[str, object] = {
     "experiments_output": "/output",
     "outside_timeout": 1,
     "run_limit": 0.1,
+    # whether somebody is a member is decided before this, and nobody need wait for a container
+    "max_resources_per_user": 0,
 }
 
 Given = dict[str, Any]
@@ -169,7 +171,7 @@ class User(Visitor):
         return [each["proposal_id"] for each in (await self.list(query))["results"]]
 
     async def run(self, experiment: str) -> tuple[int, str]:
-        """Status and error of a run, which nobody starts: 504 means that it was accepted."""
+        """Status and error of a run; of a member it is refused with 409, for there is no quota."""
         answer = await self.ask("POST", f"/resource/run/{self.name}/{experiment}/desktop/")
         return answer.status, answer.json()["error"]
 
