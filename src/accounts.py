@@ -6,7 +6,7 @@ import math
 import secrets
 import threading
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from cachetools import TTLCache
 
-from calipso.database import Database
+from calipso.database import ACCOUNTS, Database
 from calipso.errors import Invalid, TooManyAttempts
 
 ACCOUNTS_DDL = """
@@ -49,7 +49,7 @@ ATTEMPTS_LIMIT = 10
 ATTEMPTS_PERIOD = timedelta(minutes=5)
 _PASSWORD_LIMIT = 1000
 _REMEMBERED = 10_000
-_REMEMBERED_SECONDS = 60.0
+_REMEMBERED_SECONDS = 30.0
 
 _hasher = PasswordHasher()
 
@@ -66,12 +66,13 @@ class Login:
 
     user_id: UUID
     csrf_token: str
+    expires: datetime
 
 
 class Passwords:
     """Argon2id hashes of local passwords. Safe for use from several threads.
 
-    A right password is remembered for a minute, because clients without cookies send theirs with every request.
+    A right password is remembered for half a minute, because clients without cookies send theirs with every request.
 
     Args:
         database: the store's database.
@@ -94,9 +95,9 @@ class Passwords:
             raise Invalid("password", f"must have 1 to {_PASSWORD_LIMIT} characters")
         with self._database.connect() as connection:
             connection.execute(
-                "INSERT INTO passwords (user_id, hash) VALUES (%s, %s) "
-                "ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash",
-                (user_id, _hasher.hash(password)),
+                "WITH changed AS (INSERT INTO passwords (user_id, hash) VALUES (%s, %s) "
+                "ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash) SELECT pg_notify(%s, '')",
+                (user_id, _hasher.hash(password), ACCOUNTS),
             )
 
     def exists(self, user_id: UUID) -> bool:
@@ -145,32 +146,38 @@ class Logins:
     def open(self, user_id: UUID) -> tuple[str, Login]:
         """Open a login; gives the key that the browser keeps, which is stored nowhere."""
         key = secrets.token_urlsafe(32)
-        login = Login(user_id=user_id, csrf_token=secrets.token_urlsafe(32))
         with self._database.connect() as connection:
             connection.execute("DELETE FROM logins WHERE expires < now()")
-            connection.execute(
-                "INSERT INTO logins (key_hash, user_id, csrf_token, expires) VALUES (%s, %s, %s, now() + %s)",
-                (_key_hash(key), user_id, login.csrf_token, LOGIN_LIFETIME),
-            )
-        return key, login
+            row = connection.execute(
+                "INSERT INTO logins (key_hash, user_id, csrf_token, expires) VALUES (%s, %s, %s, now() + %s) "
+                "RETURNING user_id, csrf_token, expires",
+                (_key_hash(key), user_id, secrets.token_urlsafe(32), LOGIN_LIFETIME),
+            ).fetchone()
+        return key, Login(**(row or {}))
 
     def find(self, key: str) -> Login | None:
         """The login of a key, if it is still open."""
         with self._database.connect() as connection:
             row = connection.execute(
-                "SELECT user_id, csrf_token FROM logins WHERE key_hash = %s AND expires > now()", (_key_hash(key),)
+                "SELECT user_id, csrf_token, expires FROM logins WHERE key_hash = %s AND expires > now()",
+                (_key_hash(key),),
             ).fetchone()
         return Login(**row) if row else None
 
     def close(self, key: str) -> None:
         """End a login; nothing happens when it has ended."""
         with self._database.connect() as connection:
-            connection.execute("DELETE FROM logins WHERE key_hash = %s", (_key_hash(key),))
+            connection.execute(
+                "WITH ended AS (DELETE FROM logins WHERE key_hash = %s) SELECT pg_notify(%s, '')",
+                (_key_hash(key), ACCOUNTS),
+            )
 
     def close_all(self, user_id: UUID) -> None:
         """End every login of an account."""
         with self._database.connect() as connection:
-            connection.execute("DELETE FROM logins WHERE user_id = %s", (user_id,))
+            connection.execute(
+                "WITH ended AS (DELETE FROM logins WHERE user_id = %s) SELECT pg_notify(%s, '')", (user_id, ACCOUNTS)
+            )
 
 
 def _key_hash(key: str) -> bytes:

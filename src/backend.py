@@ -94,6 +94,11 @@ class Backend:
         return self.database.engine()
 
     @cached_property
+    def reading_engine(self) -> Engine:
+        """The read models' engine for questions of requests."""
+        return self.database.reading_engine()
+
+    @cached_property
     def guacamole_engine(self) -> Engine | None:
         """Guacamole's database, if there is one."""
         if not self.settings.guacamole_database_url:
@@ -106,7 +111,7 @@ class Backend:
     def close(self) -> None:
         """Give back all connections that were opened."""
         opened = vars(self)
-        for name in ("engine", "guacamole_engine"):
+        for name in ("engine", "reading_engine", "guacamole_engine"):
             if opened.get(name) is not None:
                 opened[name].dispose()
         if "database" in opened:

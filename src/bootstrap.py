@@ -102,8 +102,8 @@ async def project(backend: Backend) -> None:
     following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report)]
 
     async def listen() -> None:
-        async for _, payload in backend.database.listen(STORED):
-            kinds = set(payload.split(",")) if payload else None
+        async for channel, payload in backend.database.listen(STORED):
+            kinds = set(payload.split(",")) if channel else None
             for runner, woken in following:
                 if kinds is None or kinds & runner.kinds:
                     woken.set()

@@ -18,7 +18,10 @@ from sqlalchemy import Engine, create_engine
 from calipso.errors import Unavailable
 
 STORED = "calipso_stored"  # rings with the kinds of the events that were stored, comma-separated
+ACCOUNTS = "calipso_accounts"  # rings when a login has ended or a password was set
 SHOWN = "calipso_shown"  # rings with the parts that reported, each with its position
+
+DEAF = "deaf"  # told when rings cannot be heard for now
 
 _RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
@@ -74,12 +77,22 @@ class Database:
 
     def engine(self) -> Engine:
         """An SQLAlchemy engine for the read models of this database."""
+        return self._engine(pool_pre_ping=True)
+
+    def reading_engine(self) -> Engine:
+        """An engine for single questions to the read models: no transactions, and no look whether connections live.
+
+        After a restart of the database the first question fails with `connection_invalidated`, and may be asked again.
+        """
+        return self._engine(isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+
+    def _engine(self, **options: Any) -> Engine:  # noqa: ANN401 - passed on
         return create_engine(
             "postgresql+psycopg://",
             creator=lambda: psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS)),
-            pool_pre_ping=True,
             pool_size=8,
             max_overflow=8,
+            **options,
         )
 
     def close(self) -> None:
@@ -90,7 +103,7 @@ class Database:
         """The channel and payload of each notification, and `("", "")` whenever a look for oneself is due.
 
         That is after each (re)connection, because what was told in between is gone, and after a second of silence,
-        because a notification is only ever a hint. Never ends by itself.
+        because a notification is only ever a hint. `("", DEAF)` says that the connection is lost. Never ends by itself.
         """
         while True:
             with contextlib.suppress(psycopg.OperationalError, psycopg.InterfaceError):
@@ -101,7 +114,7 @@ class Database:
                         yield "", ""
                         async for notice in connection.notifies(timeout=_POLL_SECONDS):
                             yield notice.channel, notice.payload
-            yield "", ""
+            yield "", DEAF
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     @asynccontextmanager

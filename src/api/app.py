@@ -36,7 +36,7 @@ from calipso.api.outside import openid
 from calipso.api.outside.directory import Directory
 from calipso.api.outside.guacamole import GuacamoleWeb
 from calipso.api.problems import Problems
-from calipso.api.routing import Router, methods_of
+from calipso.api.routing import Router, Signals, methods_of
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
 from calipso.settings import Settings
@@ -76,6 +76,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
         config=_config(backend.settings),
         ctx=SimpleNamespace(),
         router=Router(backend.settings.base_path),
+        signal_router=Signals(),
         error_handler=Problems(),
         request_class=arriving.Request,
         strict_slashes=True,
@@ -85,6 +86,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     app.ctx.calipso = Context(backend, Waiting(backend.database, backend.store, backend.parts), app.ctx.metrics)
     app.ctx.provider = synchronizing.provider_of(backend, app.ctx.calipso.outside)
     app.ctx.authentication = auth.Authentication(backend, app.ctx.calipso.outside)
+    app.ctx.calipso.waiting.memories.extend([app.ctx.calipso.answers, app.ctx.authentication.known])
     app.ctx.proxies = proxies.Proxies(backend.settings)
     app.ctx.openid = openid.Provider(backend.settings, app.ctx.calipso.outside)
     app.ctx.directory = Directory(backend.settings, app.ctx.calipso.outside)

@@ -3,15 +3,20 @@
 import asyncio
 import base64
 import binascii
+import hashlib
 import hmac
+import secrets
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial, wraps
 from typing import Any
 
 from sanic import HTTPResponse, Request
 
 from calipso.accounts import Login
 from calipso.api.context import Caller
+from calipso.api.memory import Memory
 from calipso.api.outside.http import Outside
 from calipso.api.outside.user_office import UserOffice
 from calipso.api.proxies import origin_of
@@ -19,7 +24,9 @@ from calipso.api.routing import methods_of
 from calipso.api.sign_in import SignIn
 from calipso.backend import Backend
 from calipso.commands.handling import USER
+from calipso.database import ACCOUNTS, STORED
 from calipso.errors import CsrfFailed, NotPermitted, NotSignedIn, WrongCredentials
+from calipso.events.user import UserEvent
 
 LOGIN_COOKIE = "sessionid"
 CSRF_COOKIE = "csrftoken"
@@ -27,8 +34,18 @@ CSRF_HEADER = "X-CSRFToken"
 CSRF_FIELD = "csrfmiddlewaretoken"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEY_LIMIT = 200
+_KNOWN = 10_000
+_KNOWN_SECONDS = 30.0
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A caller, with the login if the request came by one."""
+
+    caller: Caller
+    login: Login | None = None
 
 
 class Authentication:
@@ -41,29 +58,46 @@ class Authentication:
 
     def __init__(self, backend: Backend, outside: Outside) -> None:
         self._backend = backend
+        self.known: Memory[Known | None] = Memory(_concerns_callers, size=_KNOWN, seconds=_KNOWN_SECONDS)
+        # what is sent cannot be guessed from what is kept
+        self._seal = secrets.token_bytes(32)
         self.user_office = UserOffice(backend.settings, outside)
         self.sign_in = SignIn(backend, self.user_office)
 
-    async def identify(self, request: Request) -> tuple[Caller, Login | None] | None:
-        """The caller of a request, with the login if it came by cookie; None when nobody is signed in.
+    async def identify(self, request: Request) -> Known | None:
+        """The caller of a request; None when nobody is signed in.
 
         Raises:
             WrongCredentials: Basic credentials were sent, and are wrong.
             TooManyAttempts: wrong ones were sent too often.
         """
-        if (key := login_key(request)) and (found := await asyncio.to_thread(self._by_login, key)):
-            return found
-        if basic := parse_basic(request.headers.get("authorization", "")):
-            proven = await self.sign_in.by_password(*basic, origin_of(request).client)
-            return proven.caller, None
+        if key := login_key(request):
+            found = await self.known.find(self._sealed(key), partial(asyncio.to_thread, self._by_login, key))
+            if found is not None and found.login is not None and found.login.expires > datetime.now(UTC):
+                return found
+        header = request.headers.get("authorization", "")
+        if basic := parse_basic(header):
+            look = partial(self._by_password, basic, origin_of(request).client)
+            return await self.known.find(self._sealed(header), look)
         return None
 
-    def _by_login(self, key: str) -> tuple[Caller, Login] | None:
+    def _sealed(self, sent: str) -> bytes:
+        return hashlib.blake2b(sent.encode(errors="surrogateescape"), key=self._seal).digest()
+
+    def _by_login(self, key: str) -> Known | None:
         login = self._backend.logins.find(key)
         user = self._backend.dispatcher.state(USER, login.user_id) if login else None
         if login is None or user is None or user.erased:
             return None
-        return Caller.of(user, login_key=key), login
+        return Known(caller=Caller.of(user, login_key=key), login=login)
+
+    async def _by_password(self, basic: tuple[str, str], address: str) -> Known:
+        proven = await self.sign_in.by_password(*basic, address)
+        return Known(caller=proven.caller)
+
+
+def _concerns_callers(channel: str, payload: str) -> bool:
+    return channel == ACCOUNTS or (channel == STORED and UserEvent.kind in payload.split(","))
 
 
 def login_key(request: Request) -> str:
@@ -103,9 +137,9 @@ async def authenticate(request: Request) -> None:
     found = await authentication_of(request).identify(request)
     if found is None:
         return
-    request.ctx.caller, login = found
-    if login is not None and request.method not in _SAFE and methods_of(request, request.path):
-        check_csrf(request, login)
+    request.ctx.caller = found.caller
+    if found.login is not None and request.method not in _SAFE and methods_of(request, request.path):
+        check_csrf(request, found.login)
 
 
 def check_csrf(request: Request, login: Login) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 from uuid import UUID
 
 from sanic import Request
@@ -12,17 +13,22 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from calipso.api.memory import Memory
 from calipso.api.metrics import Metrics
 from calipso.api.outside.http import Outside
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
 from calipso.commands.dispatch import cause_of
 from calipso.commands.store import Cause
+from calipso.database import SHOWN
 from calipso.errors import CalipsoError, NotPermitted, Unavailable
 from calipso.events.envelope import Recorded
 from calipso.events.user import Role, User
 
 T = TypeVar("T")
+
+_ANSWERS = 1000
+_ANSWERS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,24 +61,42 @@ class Context:
         self.outside = Outside(backend.settings.outside_timeout)
         self.waiting = waiting
         self.metrics = metrics
+        self.answers: Memory[tuple[object]] = Memory(_concerns_answers, size=_ANSWERS, seconds=_ANSWERS_SECONDS)
 
     async def query(self, ask: Callable[[Connection], T]) -> T:
-        """Ask the read models, in a thread.
+        """Ask the read models, in a thread; not again before a projection shows something new.
 
         Args:
-            ask: a query of a read model with all arguments but the connection bound.
+            ask: a query of a read model with all arguments but the connection bound; its answer is never changed.
 
         Raises:
             Unavailable: the database of the read models does not answer.
         """
-        return await asyncio.to_thread(self._ask, ask)
+        question = _question_of(ask)
+        if question is None:
+            return await asyncio.to_thread(self._ask, ask)
+
+        async def look() -> tuple[T]:
+            return (await asyncio.to_thread(self._ask, ask),)
+
+        return cast("tuple[T]", await self.answers.find(question, look))[0]
 
     def _ask(self, ask: Callable[[Connection], T]) -> T:
         try:
-            with self.backend.engine.connect() as connection:
-                return ask(connection)
+            return self._answer(ask)
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable("the read models", str(error.__cause__ or error).strip()) from error
+
+    def _answer(self, ask: Callable[[Connection], T]) -> T:
+        try:
+            with self.backend.reading_engine.connect() as connection:
+                return ask(connection)
+        except (OperationalError, InterfaceError) as error:
+            if not error.connection_invalidated:
+                raise
+        # a connection of before a restart of the database; the pool has dropped all that are as old
+        with self.backend.reading_engine.connect() as connection:
+            return ask(connection)
 
     async def dispatch(
         self, command: object, request: Request, *, shown_by: tuple[str, ...] = ()
@@ -101,6 +125,23 @@ class Context:
             return stored
         finally:
             self.metrics.command(type(command).__name__, outcome, time.perf_counter() - began)
+
+
+def _concerns_answers(channel: str, payload: str) -> bool:
+    del payload
+    return channel == SHOWN
+
+
+def _question_of(ask: Callable[[Connection], object]) -> Hashable | None:
+    """What two queries with the same answer have in common, None when that cannot be told."""
+    if not isinstance(ask, partial):
+        return ask
+    question = ask.func, ask.args, tuple(sorted(ask.keywords.items()))
+    try:
+        hash(question)
+    except TypeError:
+        return None
+    return question
 
 
 def context_of(request: Request) -> Context:

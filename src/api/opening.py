@@ -6,7 +6,7 @@ import structlog
 from sanic import HTTPResponse, Request
 
 from calipso.api import cookies
-from calipso.api.auth import login_key
+from calipso.api.auth import authentication_of, login_key
 from calipso.api.context import Caller, context_of
 from calipso.commands.user import RecordLogin
 from calipso.errors import NotVisibleYet
@@ -51,6 +51,8 @@ async def close_login(request: Request) -> None:
     """End the browser's login, if it has one."""
     if key := login_key(request):
         await asyncio.to_thread(context_of(request).backend.logins.close, key)
+        # other processes hear of it; here it must hold before the answer
+        authentication_of(request).known.forget()
 
 
 async def provider_tokens_of(request: Request) -> ProviderTokens | None:

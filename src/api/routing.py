@@ -1,10 +1,12 @@
 """Which handler serves a request: the library's router, and what the contract says of slashes, HEAD and 405."""
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Any
 
 from sanic import Request
 from sanic.router import Router as SanicRouter
+from sanic.signals import SignalRouter
 from sanic_routing.exceptions import NoMethod, NotFound
 from sanic_routing.route import Route
 
@@ -70,3 +72,12 @@ def methods_of(request: Request, path: str) -> Sequence[str]:
     """The methods by which a path may be asked for in the application of a request, none when it names nothing."""
     router = request.app.router
     return router.methods_of(path) if isinstance(router, Router) else ()
+
+
+class Signals(SignalRouter):
+    """The library's signals without those of each request, for which nobody waits here."""
+
+    async def dispatch(self, event: str | Enum, **given: Any) -> Any:  # noqa: ANN401 - the library's
+        """Tell of an event of the server."""
+        name = event.value if isinstance(event, Enum) else event
+        return None if name.startswith("http.") else await super().dispatch(event, **given)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import structlog
+import uvloop
 from sanic import Sanic
 from sanic.exceptions import ServiceUnavailable
 from sanic.http.constants import Stage
@@ -46,8 +47,11 @@ def run(backend: Backend, *, on_ready: Callable[[str], None] | None = None) -> N
     """
     # the library advises people to develop with it when it sees a terminal
     os.environ.setdefault("SANIC_IGNORE_PRODUCTION_WARNING", "true")
-    with listening(backend.settings.host, backend.settings.port) as listener:
-        asyncio.run(_serve_until_signal(backend, listener, on_ready))
+    with (
+        listening(backend.settings.host, backend.settings.port) as listener,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_serve_until_signal(backend, listener, on_ready))
 
 
 async def _serve_until_signal(

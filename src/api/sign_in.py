@@ -28,7 +28,7 @@ from calipso.events.user import User
 LOCAL, USER_OFFICE = "local", "user-office"
 _VERIFYING = 2  # a password takes tens of milliseconds and of megabytes; the other threads are for queries
 _REMEMBERED = 10_000
-_REMEMBERED_SECONDS = 60.0
+_REMEMBERED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ def _is_of_user_office(user: User) -> bool:
 
 
 class _Remembered:
-    """Passwords that the User Office accepted within a minute, because scripts send theirs with every request."""
+    """Passwords that the User Office accepted within half a minute, because scripts send theirs with every request."""
 
     def __init__(self) -> None:
         self._digests: TTLCache[bytes, None] = TTLCache(_REMEMBERED, _REMEMBERED_SECONDS)

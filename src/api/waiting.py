@@ -8,12 +8,14 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
 
+from calipso.api.memory import Memory
 from calipso.commands.store import Store
-from calipso.database import SHOWN, STORED, Database
+from calipso.database import ACCOUNTS, SHOWN, STORED, Database
 from calipso.errors import NotVisibleYet, Unavailable
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EVENT_TYPES, Recorded
@@ -36,9 +38,12 @@ class Waiting:
         database: rings when events were stored or shown.
         store: where events are read.
         parts: how far each projection is.
+
+    `memories` are told each ring before anybody who waits for it.
     """
 
     def __init__(self, database: Database, store: Store, parts: Parts) -> None:
+        self.memories: list[Memory[Any]] = []
         self._database = database
         self._store = store
         self._parts = parts
@@ -61,12 +66,17 @@ class Waiting:
         """Listen for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_when_stored())
-            async for channel, payload in self._database.listen(STORED, SHOWN):
+            async for channel, payload in self._database.listen(STORED, SHOWN, ACCOUNTS):
+                self._tell_memories(channel, payload)
                 if channel == SHOWN:
                     await self._tell_shown(parse_notice(payload))
                 elif not channel or ContainerEvent.kind in payload.split(","):
                     self._is_look_due |= not channel
                     self._stored.set()
+
+    def _tell_memories(self, channel: str, payload: str = "") -> None:
+        for memory in self.memories:
+            memory.hear(channel, payload)
 
     async def _look_when_stored(self) -> None:
         while True:
@@ -112,6 +122,7 @@ class Waiting:
     async def _look(self, *, everywhere: bool) -> None:
         if everywhere:
             parts = await asyncio.to_thread(self._parts.all)
+            self._tell_memories(SHOWN)  # what is in them may not have been heard of yet
             await self._tell_shown({part.name: part.position for part in parts})
         if self._followed:
             await self._read_new()

@@ -1,0 +1,59 @@
+"""What this process found out a moment ago, kept until it hears of a change that could concern it."""
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from cachetools import TTLCache
+
+from calipso.database import DEAF
+
+T = TypeVar("T")
+
+Concerns = Callable[[str, str], bool]
+"""Whether a ring of the database, by its channel and payload, may change what is kept."""
+
+
+class Memory(Generic[T]):
+    """Answers by their questions. Belongs to the running loop.
+
+    All of it is forgotten at each ring that concerns it, and whenever a ring may have been missed; while none can be
+    heard, nothing is kept. An answer is not kept either when a ring came while it was looked for.
+
+    Args:
+        concerns: which rings.
+        size: the most answers to keep.
+        seconds: the longest to keep one.
+    """
+
+    def __init__(self, concerns: Concerns, *, size: int, seconds: float) -> None:
+        self._concerns = concerns
+        self._kept: TTLCache[Hashable, T] = TTLCache(size, seconds)
+        self._hears = False
+        self._rings = 0
+
+    def hear(self, channel: str, payload: str) -> None:
+        """Take note of what `Database.listen` gave."""
+        if not channel:
+            self._hears = payload != DEAF
+        if not channel or self._concerns(channel, payload):
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget all, and what is being looked for now."""
+        self._rings += 1
+        self._kept.clear()
+
+    async def find(self, question: Hashable, look: Callable[[], Awaitable[T]]) -> T:
+        """The answer that is kept, or that is looked for now; None is not kept.
+
+        Args:
+            question: equal for equal answers.
+            look: finds the answer.
+        """
+        if question in self._kept:
+            return self._kept[question]
+        rings = self._rings
+        found = await look()
+        if found is not None and self._hears and rings == self._rings:
+            self._kept[question] = found
+        return found
