@@ -139,6 +139,9 @@ SAMPLES: Mapping[str, Event] = {
     "calipso.experiment.MemberAdded.v1": experiment.MemberAdded(
         experiment_id=EXPERIMENT, user_id=USER, membership_id=MEMBERSHIP
     ),
+    "calipso.experiment.MemberAdded.v1-provided": experiment.MemberAdded(
+        experiment_id=EXPERIMENT, user_id=USER, membership_id=MEMBERSHIP, source=experiment.PROVIDER
+    ),
     "calipso.experiment.MemberRemoved.v1": experiment.MemberRemoved(experiment_id=EXPERIMENT, user_id=USER),
     "calipso.image.ImageAdded.v1": image.ImageAdded(image_id=IMAGE, name="desktop", spec=SPEC),
     "calipso.image.ImageChanged.v1": image.ImageChanged(image_id=IMAGE, spec=LINK),

@@ -319,5 +319,3 @@ async def test_an_experiment_that_cannot_be_any_more_stays_as_it_was(user: User)
     [found] = (await user.list())["results"]
     assert (found["uid"], found["subject"]) == ("5001", f"Ice {number}")
     assert kinds_after(user.api, head) == []
-
-

@@ -139,9 +139,7 @@ def test_without_a_provider(installation: Installation) -> None:
     assert "CALIPSO_DYNAMIC_EXPERIMENTS_DATA_RETRIEVAL" in ended.err
 
 
-def test_icat_by_its_account(
-    tmp_path_factory: pytest.TempPathFactory, make_backend: Callable[..., Backend]
-) -> None:
+def test_icat_by_its_account(tmp_path_factory: pytest.TempPathFactory, make_backend: Callable[..., Backend]) -> None:
     with running("icat", tmp_path_factory.mktemp("icat"), {"tokens": {}, "investigations": []}) as icat:
         given = icat_settings(icat.url, icat_openid_connect=True)
         with asking_api(make_backend, given) as api:
