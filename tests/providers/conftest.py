@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import Api, make_backend, served
-from tests.api.visitors import Visitor, obey
+from tests.api.visitors import Visitor
+from tests.conftest import wait_until
 
 from calipso.backend import Backend
 from calipso.commands.image import AddImage
@@ -188,6 +189,16 @@ def session(number: str, **changes: object) -> Given:
     path = {f"/datasets/{number}": {"bind": "/raw", "mode": "ro"}}
     texts = {"subject": "Visit", "body": "", "data_set_path": json.dumps(path)}
     return {"session_number": number, **dates, **texts, **changes}
+
+
+def obey(api: Api, *commands: object) -> None:
+    """Issue commands, and wait until the read models that the API asks for them show what is stored."""
+    for command in commands:
+        api.obey(command)
+    head, names = api.backend.store.head(), {"users", "experiments"}
+    wait_until(
+        lambda: names <= {part.name for part in api.backend.parts.all() if part.position >= head}, "the read models"
+    )
 
 
 def head_of(api: Api) -> int:

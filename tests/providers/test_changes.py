@@ -4,7 +4,6 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from tests.api.visitors import obey
 from tests.providers.conftest import (
     PAGE_SIZE,
     User,
@@ -12,6 +11,7 @@ from tests.providers.conftest import (
     experiment,
     head_of,
     kinds_after,
+    obey,
     session,
 )
 
@@ -56,7 +56,7 @@ def grant(user: User, number: str) -> None:
 
 
 async def test_the_same_answer_stores_nothing(user: User) -> None:
-    numbers, head = [fresh(), fresh()], head_of(user.api)
+    numbers, head = sorted([fresh(), fresh()]), head_of(user.api)
     user.given(experiment(numbers[0]), experiment(numbers[1], session("1"), session("2")))
     await user.list()
     assert kinds_after(user.api, head) == [*NEW, "ExperimentAdded", "SessionAdded", "SessionAdded", "MemberAdded"]

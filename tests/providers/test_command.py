@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pytest
 from tests.api.conftest import Api
-from tests.api.visitors import obey
 from tests.cli.conftest import Ended, run
 from tests.providers.conftest import (
     PASSWORD,
@@ -16,6 +15,7 @@ from tests.providers.conftest import (
     experiment,
     head_of,
     kinds_after,
+    obey,
     running,
 )
 from tests.providers.test_changes import fresh, grant, state
@@ -78,6 +78,13 @@ def test_all_experiments_of_a_user(installation: Installation, provider: Server)
     assert (ended.status, ended.out) == (0, "Successfully synchronized 1 users, 20 changes\n")
     assert kinds_after(user.api, head) == ["MemberRemoved"] * 20
     assert user.user_id in state(user, granted).members
+
+
+def test_what_is_given_twice_counts_once(installation: Installation, provider: Server) -> None:
+    user, numbers = installation.user(provider), sorted(fresh() for _ in range(60))
+    user.given(*(experiment(number) for number in numbers for _ in range(2)))
+    ended = installation.synchronize("--userlogin", user.name)
+    assert (ended.status, ended.out) == (0, "Successfully synchronized 1 users, 180 changes\n")
 
 
 def test_all_users(installation: Installation, provider: Server) -> None:

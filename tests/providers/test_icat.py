@@ -9,7 +9,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from tests.api.conftest import Api
-from tests.api.visitors import Visitor, obey
+from tests.api.visitors import Visitor
 from tests.providers.conftest import (
     PASSWORD,
     SETTINGS,
@@ -19,6 +19,7 @@ from tests.providers.conftest import (
     asking_api,
     head_of,
     kinds_after,
+    obey,
     running,
 )
 

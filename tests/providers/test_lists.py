@@ -4,7 +4,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from tests.api.visitors import Visitor, obey
+from tests.api.visitors import Visitor
 from tests.providers.conftest import (
     PAGE_SIZE,
     Server,
@@ -15,6 +15,7 @@ from tests.providers.conftest import (
     experiment,
     head_of,
     kinds_after,
+    obey,
     session,
 )
 

@@ -3,8 +3,8 @@
 from uuid import uuid4
 
 import pytest
-from tests.api.visitors import Visitor, obey
-from tests.providers.conftest import TROUBLES, User, events_after, experiment, head_of, kinds_after, session
+from tests.api.visitors import Visitor
+from tests.providers.conftest import TROUBLES, User, events_after, experiment, head_of, kinds_after, obey, session
 from tests.providers.test_changes import fresh, grant, state
 
 from calipso.commands.experiment import AddSession
@@ -70,6 +70,12 @@ async def test_it_is_asked_for_one_experiment_among_many(user: User) -> None:
     assert (await user.run(f"{number}~1"))[0] == MEMBER
     user.given(*others)
     assert (await user.run(f"{number}~1"))[0] == 403
+
+
+async def test_one_that_is_given_twice_is_found(user: User) -> None:
+    number = fresh()
+    user.given(*[experiment(number, session("1"))] * 60, experiment(f"{number}-2"))
+    assert (await user.run(f"{number}~1"))[0] == MEMBER
 
 
 async def test_other_memberships_do_not_end_by_a_run(user: User) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.api.visitors import obey
 from tests.conftest import find_free_port
 from tests.providers.conftest import (
     TROUBLES,
@@ -14,6 +13,7 @@ from tests.providers.conftest import (
     experiment,
     head_of,
     kinds_after,
+    obey,
     session,
 )
 from tests.providers.test_changes import fresh

@@ -76,16 +76,8 @@ class DynamicProvider:
 
     async def page(self, member: Member, wanted: Wanted) -> ProvidedPage:
         """A part of the experiments of a user; behind the last page nothing."""
-        url = self._endpoint.replace("$USERNAME", quote(member.name, safe=""))
-        answer = await self._outside.ask(PART, "GET", url, params=_query(wanted), basic=self._account)
-        if answer.status in _REFUSED:
-            raise Unavailable(PART, f"it refuses our account: {answer.status} (CALIPSO_LOCAL_ACCESS_USERNAME)")
-        if answer.status == HTTPStatus.NOT_FOUND and wanted.page > 1:
-            return ProvidedPage(count=0, experiments=())
-        found = read_answer(PART, answer, _Page)
-        # some say one twice, when they found it by two of its texts
-        experiments = {each.proposal_id: each for each in map(_experiment, found.results[: wanted.size])}
-        return ProvidedPage(count=found.count, experiments=tuple(experiments.values()))
+        found = await self._page(member, wanted)
+        return ProvidedPage(count=found.count, experiments=_experiments(found.results))
 
     async def find(self, member: Member, proposal_id: str) -> ProvidedExperiment | None:
         """One experiment of a user, None when the user is no member of it."""
@@ -98,17 +90,27 @@ class DynamicProvider:
 
     async def _collect(self, member: Member, search: str) -> Sequence[ProvidedExperiment]:
         wanted = Wanted(page=1, size=_SIZE_OF_ALL, ordering="proposal_id", search=search)
-        first = await self.page(member, wanted)
-        found = {each.proposal_id: each for each in first.experiments}
+        first = await self._page(member, wanted)
+        found = list(first.results)
         for number in range(2, _PAGES_OF_ALL + 1):
             if len(found) >= first.count:
-                return list(found.values())
-            page = await self.page(member, replace(wanted, page=number))
+                return _experiments(found)
+            page = await self._page(member, replace(wanted, page=number))
             # whoever ends memberships by a list must not have missed one that moved to an earlier page
-            if page.count != first.count or not page.experiments:
-                raise Unavailable(PART, f"it tells of {first.count} experiments, then of {page.count} or not of all")
-            found |= {each.proposal_id: each for each in page.experiments}
+            if page.count != first.count or not page.results:
+                raise Unavailable(PART, f"it tells of {first.count} experiments, and gives {len(found)}")
+            found += page.results
         raise Unavailable(PART, f"it has more than {_SIZE_OF_ALL * _PAGES_OF_ALL} experiments of one user")
+
+    async def _page(self, member: Member, wanted: Wanted) -> _Page:
+        url = self._endpoint.replace("$USERNAME", quote(member.name, safe=""))
+        answer = await self._outside.ask(PART, "GET", url, params=_query(wanted), basic=self._account)
+        if answer.status in _REFUSED:
+            raise Unavailable(PART, f"it refuses our account: {answer.status} (CALIPSO_LOCAL_ACCESS_USERNAME)")
+        if answer.status == HTTPStatus.NOT_FOUND and wanted.page > 1:
+            return _Page(count=0, results=[])
+        found = read_answer(PART, answer, _Page)
+        return _Page(count=found.count, results=found.results[: wanted.size])
 
 
 def _query(wanted: Wanted) -> dict[str, str]:
@@ -119,6 +121,11 @@ def _query(wanted: Wanted) -> dict[str, str]:
         "ordering": wanted.ordering if is_known else "",
         "search": wanted.search,
     }
+
+
+def _experiments(given: Sequence[_Experiment]) -> Sequence[ProvidedExperiment]:
+    # some give one twice, when they found it by two of its texts
+    return list({each.proposal_id: each for each in map(_experiment, given)}.values())
 
 
 def _experiment(given: _Experiment) -> ProvidedExperiment:
