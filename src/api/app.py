@@ -21,6 +21,7 @@ from calipso.api import (
     health,
     images,
     oidc,
+    openapi,
     provided,
     proxies,
     quotas,
@@ -57,6 +58,7 @@ BLUEPRINTS: Sequence[Blueprint] = (
     resources.blueprint,
     containers.blueprint,
     entering.blueprint,
+    openapi.blueprint,
     health.blueprint,
 )
 _BODY_BYTES = 2**20

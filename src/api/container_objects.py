@@ -2,13 +2,14 @@
 
 from calipso import credentials, sizes
 from calipso.api.context import Caller
+from calipso.api.objects import ContainerObject, Status
 from calipso.api.wire import format_time
 from calipso.credentials import MasterKeys
 from calipso.events.container import State
 from calipso.events.values import Protocol
 from calipso.projections.containers import ContainerRow
 
-_STATUS = {
+_STATUS: dict[State, Status] = {
     State.REQUESTED: "busy",
     State.STARTING: "busy",
     State.RUNNING: "created",
@@ -21,7 +22,7 @@ _STATUS = {
 THROUGH_GUACAMOLE = {Protocol.VNC, Protocol.RDP, Protocol.SSH}
 
 
-def container_object(row: ContainerRow, caller: Caller, keys: MasterKeys) -> dict[str, object]:
+def container_object(row: ContainerRow, caller: Caller, keys: MasterKeys) -> ContainerObject:
     """The JSON object of a container; its credentials are filled for its owner only.
 
     Args:
@@ -30,25 +31,25 @@ def container_object(row: ContainerRow, caller: Caller, keys: MasterKeys) -> dic
         keys: from which the credentials derive.
     """
     username, password = _credentials(row, caller, keys)
-    return {
-        "id": row.id,
-        "calipso_user": row.user_wire_id,
-        "calipso_experiment": row.label,
-        "container_id": row.runtime_id or "not created yet",
-        "container_name": row.name,
-        "container_status": _STATUS[row.state],
-        "container_logs": "...",
-        "guacamole_username": username,
-        "guacamole_password": password,
-        "creation_date": format_time(row.created),
-        "host_port": row.link or str(row.port or 0),
-        "public_name": row.image_name,
-        "container_info": row.info,
-        "image": row.image_wire_id,
-        "num_cpus": sizes.format_cpus(row.resources.millicores),
-        "memory_allocated": sizes.format_size(row.resources.memory),
-        "hdd_allocated": sizes.format_size(row.resources.disk),
-    }
+    return ContainerObject(
+        id=row.id,
+        calipso_user=row.user_wire_id,
+        calipso_experiment=row.label,
+        container_id=row.runtime_id or "not created yet",
+        container_name=row.name,
+        container_status=_STATUS[row.state],
+        container_logs="...",
+        guacamole_username=username,
+        guacamole_password=password,
+        creation_date=format_time(row.created),
+        host_port=row.link or str(row.port or 0),
+        public_name=row.image_name,
+        container_info=row.info,
+        image=row.image_wire_id,
+        num_cpus=sizes.format_cpus(row.resources.millicores),
+        memory_allocated=sizes.format_size(row.resources.memory),
+        hdd_allocated=sizes.format_size(row.resources.disk),
+    )
 
 
 def _credentials(row: ContainerRow, caller: Caller, keys: MasterKeys) -> tuple[str, str]:

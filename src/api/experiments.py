@@ -7,6 +7,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api.auth import signed_in
 from calipso.api.context import caller_of, context_of, require_self_or_administrator
+from calipso.api.objects import ExperimentObject, SessionObject
 from calipso.api.paging import PageQuery, page_object
 from calipso.api.provided import provided_page, provider_of
 from calipso.api.users import user_named
@@ -68,31 +69,31 @@ async def mark(request: Request, number: str) -> HTTPResponse:
     return json({"id": link_id, "favorite": favorite})
 
 
-def experiment_object(row: ExperimentRow) -> dict[str, object]:
+def experiment_object(row: ExperimentRow) -> ExperimentObject:
     """The JSON object of an experiment as one of its members sees it."""
-    return {
-        "proposal_id": row.proposal_id,
-        "subject": row.title,
-        "body": row.description,
-        "beam_line": row.beam_line,
-        "sessions": [session_object(session) for session in row.sessions],
-        "uid": _UNSET if row.uid is None else str(row.uid),
-        "gid": _UNSET if row.gid is None else str(row.gid),
-        "id": row.link_id,
-        "favorite": row.favorite,
-    }
+    return ExperimentObject(
+        proposal_id=row.proposal_id,
+        subject=row.title,
+        body=row.description,
+        beam_line=row.beam_line,
+        sessions=[session_object(session) for session in row.sessions],
+        uid=_UNSET if row.uid is None else str(row.uid),
+        gid=_UNSET if row.gid is None else str(row.gid),
+        id=row.link_id,
+        favorite=row.favorite,
+    )
 
 
-def session_object(row: SessionRow) -> dict[str, object]:
+def session_object(row: SessionRow) -> SessionObject:
     """The JSON object of a session."""
-    return {
-        "session_number": row.session_number,
-        "start_date": row.start and format_time(row.start),
-        "end_date": row.end and format_time(row.end),
-        "subject": row.subject,
-        "body": row.body,
-        "data_set_path": row.data_set_path,
-    }
+    return SessionObject(
+        session_number=row.session_number,
+        start_date=format_time(row.start) if row.start else None,
+        end_date=format_time(row.end) if row.end else None,
+        subject=row.subject,
+        body=row.body,
+        data_set_path=row.data_set_path,
+    )
 
 
 def _favorite_filter(request: Request) -> bool | None:

@@ -9,6 +9,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_administrator
+from calipso.api.objects import ImageObject
 from calipso.api.wire import Number, json, read_body, read_cpus, read_name, read_size, read_text
 from calipso.commands.handling import IMAGE
 from calipso.commands.image import AddImage, ChangeImage, WithdrawImage
@@ -102,18 +103,18 @@ async def withdraw(request: Request, public_name: str) -> HTTPResponse:
     return HTTPResponse(status=204)
 
 
-def image_object(row: ImageRow) -> dict[str, object]:
+def image_object(row: ImageRow) -> ImageObject:
     """The JSON object of an image."""
     spec = row.spec
-    return {
-        "public_name": row.name,
-        "image": spec.reference,
-        "protocol": spec.protocol.value,
-        "cpu": format_cpus(spec.resources.millicores),
-        "memory": format_size(spec.resources.memory),
-        "hdd": format_size(spec.resources.disk),
-        "resource_type": _RUNTIME_IDS[spec.runtime],
-    }
+    return ImageObject(
+        public_name=row.name,
+        image=spec.reference,
+        protocol=spec.protocol.value,
+        cpu=format_cpus(spec.resources.millicores),
+        memory=format_size(spec.resources.memory),
+        hdd=format_size(spec.resources.disk),
+        resource_type=_RUNTIME_IDS[spec.runtime],
+    )
 
 
 def read_spec(body: ImageBody, known: Image | None) -> ImageSpec:

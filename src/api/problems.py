@@ -1,6 +1,7 @@
-"""Errors as clients see them: one table from the kind of an error to its status, and one shape of body."""
+"""Errors as clients see them: one table from the kind of an error to its status, and one shape of body (RFC 9457)."""
 
 from asyncio import CancelledError
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -36,8 +37,6 @@ _STATUS: tuple[tuple[type[CalipsoError], int], ...] = (
 )
 _FAILED_START = {FailureReason.UNREACHABLE: 503, FailureReason.TIMEOUT: 504, FailureReason.CAPACITY: 504}
 _HEADERS = {401: {"WWW-Authenticate": 'Basic realm="api"'}, 503: {"Retry-After": "5"}}
-# kinds whose text the frontend and older clients look for under `detail`
-_DETAILED = (errors.NotSignedIn, errors.WrongCredentials, errors.NotPermitted)
 _CLIENT_CLOSED = 499  # for the log and the figures, nobody receives it
 
 
@@ -55,7 +54,7 @@ class Problems(ErrorHandler):
                 return _no_method(request, exception)
             case SanicException() if exception.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
                 headers = _HEADERS.get(exception.status_code, {})
-                return json({"error": str(exception)}, status=exception.status_code, headers=headers)
+                return _answer({"error": str(exception)}, exception.status_code, headers)
             case CancelledError():
                 return HTTPResponse(status=_CLIENT_CLOSED)
             case _:
@@ -80,9 +79,7 @@ def problem(error: CalipsoError, *, known: bool) -> HTTPResponse:
     headers = dict(_HEADERS.get(status, {}))
     body: dict[str, object] = {"error": str(error)}
     match error:
-        case InvalidPage():
-            body["detail"] = str(error)
-        case errors.NotFound():
+        case errors.NotFound() if not isinstance(error, InvalidPage):
             body["detail"] = "Not found."
         case errors.Invalid(field=field):
             body["field"] = field
@@ -92,13 +89,17 @@ def problem(error: CalipsoError, *, known: bool) -> HTTPResponse:
             headers["Retry-After"] = str(seconds)
         case errors.Unavailable(part=part) if not known:
             body["error"] = f"{part} is not available"
-        case _ if isinstance(error, _DETAILED):
-            body["detail"] = str(error)
         case _:
             pass
     if isinstance(error, errors.Unavailable):
         _log.warning("not available", part=error.part, reason=error.reason)
-    return json(body, status=status, headers=headers)
+    return _answer(body, status, headers)
+
+
+def _answer(body: Mapping[str, object], status: int, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+    """A problem of RFC 9457, besides what clients of old look for."""
+    common = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": body["error"]}
+    return json({**common, **body}, status=status, headers=headers, content_type="application/problem+json")
 
 
 def _no_route(request: Request) -> HTTPResponse:
@@ -106,16 +107,15 @@ def _no_route(request: Request) -> HTTPResponse:
     if request.method in {"GET", "HEAD"} and request.method in methods_of(request, f"{request.path}/"):
         query = f"?{request.query_string}" if request.query_string else ""
         return HTTPResponse(status=301, headers={"Location": f"{outer_path(request)}/{query}"})
-    return json({"detail": "Not found.", "error": f"there is nothing at {request.path}"}, status=404)
+    return _answer({"detail": "Not found.", "error": f"there is nothing at {request.path}"}, 404)
 
 
 def _no_method(request: Request, error: MethodNotAllowed) -> HTTPResponse:
     allowed = sorted(error.headers.get("Allow", "").split(", "))
-    body = {"detail": f'Method "{request.method}" not allowed.'}
-    return json(body, status=405, headers={"Allow": ", ".join(allowed)})
+    return _answer({"error": f'Method "{request.method}" not allowed.'}, 405, {"Allow": ", ".join(allowed)})
 
 
 def _unexpected(request: Request, error: Exception) -> HTTPResponse:
     request_id = str(request.ctx.correlation_id)
     _log.error("request failed", request_id=request_id, exc_info=error)
-    return json({"error": "internal error", "request_id": request_id}, status=500)
+    return _answer({"error": "internal error", "request_id": request_id}, 500)

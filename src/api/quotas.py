@@ -7,6 +7,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_administrator, require_self_or_administrator
+from calipso.api.objects import QuotaObject
 from calipso.api.users import user_named
 from calipso.api.wire import json, read_body, read_count, read_cpus, read_size
 from calipso.commands.quota import AssignQuota
@@ -58,14 +59,14 @@ async def used(request: Request, username: str) -> HTTPResponse:
     return json(quota_object(count, resources))
 
 
-def quota_object(containers: int, resources: Resources) -> dict[str, object]:
+def quota_object(containers: int, resources: Resources) -> QuotaObject:
     """The JSON object of limits, or of what is used of them."""
-    return {
-        "cpu": format_cpus(resources.millicores),
-        "memory": format_size(resources.memory),
-        "hdd": format_size(resources.disk),
-        "max_simultaneous": containers,
-    }
+    return QuotaObject(
+        cpu=format_cpus(resources.millicores),
+        memory=format_size(resources.memory),
+        hdd=format_size(resources.disk),
+        max_simultaneous=containers,
+    )
 
 
 def read_limits(body: QuotaBody) -> Limits:

@@ -7,6 +7,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_administrator
+from calipso.api.objects import AccountObject, UserObject
 from calipso.api.paging import PageQuery, page_object
 from calipso.api.wire import format_time, json, read_body, read_name, read_switch
 from calipso.commands.user import GrantRole
@@ -79,15 +80,15 @@ async def user_named(request: Request, username: str) -> UserRow:
     return user
 
 
-def user_object(row: UserRow) -> dict[str, object]:
+def user_object(row: UserRow) -> UserObject:
     """The JSON object of a user."""
-    return {
-        "id": row.id,
-        "calipso_uid": row.user_id,
-        "user_id": row.id,
-        "user": {
-            "username": row.name,
-            "last_login": row.last_login and format_time(row.last_login),
-            "is_superuser": row.is_administrator,
-        },
-    }
+    return UserObject(
+        id=row.id,
+        calipso_uid=row.user_id,
+        user_id=row.id,
+        user=AccountObject(
+            username=row.name,
+            last_login=format_time(row.last_login) if row.last_login else None,
+            is_superuser=row.is_administrator,
+        ),
+    )

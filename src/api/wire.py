@@ -1,8 +1,9 @@
 """The wire form of values, in both directions; a reader that refuses a value names its field."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from json import loads
 from typing import TypeVar
 
 import msgspec
@@ -20,15 +21,22 @@ _FORM = "application/x-www-form-urlencoded"
 _SWITCHES = {"1": True, "true": True, "0": False, "false": False}
 _FIELD = re.compile(r"field `(\w+)`|at `\$\.(\w+)")
 _TEXT_LIMIT = 2000
+_NAME_LIMIT = 100
 _COUNT_LIMIT = 10**6
 _DIGITS_LIMIT = 18  # more digits than a 64-bit id has cannot name anything
 _SMALLEST = 2**20
 
 
-def json(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+def json(
+    value: object,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
+) -> HTTPResponse:
     """An answer with a value as compact JSON."""
     body = msgspec.json.encode(value)
-    return HTTPResponse(body, status=status, headers=dict(headers or {}), content_type="application/json")
+    return HTTPResponse(body, status=status, headers=dict(headers or {}), content_type=content_type)
 
 
 def format_time(time: datetime) -> str:
@@ -50,11 +58,23 @@ def read_body(request: Request, shape: type[T]) -> T:
         if request.headers.get("content-type", "").startswith(_FORM):
             fields = {name: values[0] for name, values in (request.form or {}).items()}
             return msgspec.convert(fields, type=shape, strict=False)
-        return msgspec.json.decode(request.body, type=shape)
+        found = msgspec.json.decode(request.body, type=shape)
+        # which of two values is meant, others may read in another way
+        loads(request.body, object_pairs_hook=_check_once, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid("body", f"is not JSON: {error}") from error
+    return found
+
+
+def _check_once(pairs: Sequence[tuple[str, object]]) -> None:
+    """Refuse an object that says two things of one name."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise Invalid(name[:_NAME_LIMIT], "stands in the body twice")
+        seen.add(name)
 
 
 def _invalid(error: msgspec.ValidationError) -> Invalid:

@@ -71,7 +71,7 @@ async def test_everything_lies_below(below: Api, path: str) -> None:
 )
 async def test_nothing_lies_elsewhere(below: Api, path: str) -> None:
     status, answer, _ = await ask(below, "GET", path)
-    assert (status, answer.content_type) == (404, "application/json")
+    assert (status, answer.content_type) == (404, "application/problem+json")
 
 
 async def test_a_missing_slash(below: Api) -> None:
@@ -127,7 +127,7 @@ async def test_names_that_are_allowed(below: Api, path: str, host: str, status: 
     assert found == status
     if status == 400:
         assert b'"field":"Host"' in body
-        assert answer.content_type == "application/json"
+        assert answer.content_type == "application/problem+json"
 
 
 async def test_readiness_is_found(below: Api) -> None:

@@ -92,7 +92,7 @@ async def test_a_body_that_is_too_large(api: Api, administrator: str) -> None:
 async def test_a_malformed_request_line(api: Api, request_line: bytes, status: bytes) -> None:
     answer = await raw(api, request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.split(b" ")[1] == status
-    assert b"application/json" in answer
+    assert b"application/problem+json" in answer
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ async def test_unknown_numbers_are_not_found(people: People, number: str) -> Non
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_marks_are_only_put(people: People, method: str) -> None:
     answer = await people.ada.ask(method, "/favorite/1/")
-    assert (answer.status, answer.body) == (405, f'{{"detail":"Method \\"{method}\\" not allowed."}}'.encode())
+    assert answer.detail() == (405, f'Method "{method}" not allowed.')
     assert answer.headers["Allow"] == "OPTIONS, PATCH, PUT"
 
 

@@ -24,7 +24,8 @@ class Answer:
 
     def json(self) -> Any:  # noqa: ANN401 - whatever it holds
         """The value of its body."""
-        assert self.headers["Content-Type"] == "application/json"
+        kinds = {"application/json"} if self.status < 400 else {"application/json", "application/problem+json"}
+        assert self.headers["Content-Type"] in kinds
         return json.loads(self.body)
 
     def field(self) -> tuple[int, str]:

@@ -204,6 +204,14 @@ async def test_an_incomplete_list_ends_nothing(user: User) -> None:
     assert kinds_after(user.api, head) == []
 
 
+async def test_a_page_behind_the_last_ends_nothing(user: User) -> None:
+    user.given(experiment(fresh()))
+    await user.list()
+    head = head_of(user.api)
+    assert (await user.get(f"/users/{user.name}/experiments/?page=2")).detail() == (404, "Invalid page.")
+    assert kinds_after(user.api, head) == []
+
+
 async def test_what_operators_gave_stays(user: User) -> None:
     given, own = sorted([fresh(), fresh()])
     grant(user, own)

@@ -87,6 +87,19 @@ def test_what_is_given_twice_counts_once(installation: Installation, provider: S
     assert (ended.status, ended.out) == (0, "Successfully synchronized 1 users, 180 changes\n")
 
 
+def test_a_list_that_changes_while_it_is_read_ends_nothing(installation: Installation, provider: Server) -> None:
+    user, numbers = installation.user(provider), sorted(fresh() for _ in range(60))
+    user.given(*map(experiment, numbers))
+    assert installation.synchronize("--userlogin", user.name).status == 0
+    obey(user.api)
+    provider.trouble("moving")
+    head = head_of(user.api)
+    ended = installation.synchronize("--userlogin", user.name)
+    assert (ended.status, ended.out) == (1, "")
+    assert "it tells of 60 experiments, and gives 50" in ended.err
+    assert kinds_after(user.api, head) == []
+
+
 def test_all_users(installation: Installation, provider: Server) -> None:
     people = [installation.user(provider) for _ in range(3)]
     number = fresh()

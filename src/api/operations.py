@@ -1,0 +1,135 @@
+"""The operations of the interface: what each takes and answers. A test compares this table with the routes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from calipso.api import objects
+from calipso.api.experiments import FavoriteBody
+from calipso.api.images import ImageBody
+from calipso.api.outside.icat import InvestigationUser
+from calipso.api.quotas import QuotaBody
+from calipso.api.sessions import CredentialsBody
+from calipso.api.umbrella import UmbrellaBody, UmbrellaSession
+from calipso.api.users import RoleBody
+
+HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
+
+_PAGE = {
+    "page": "the number of the page, from 1",
+    "ordering": "a field by which the list is ordered, with a minus sign for the other way round",
+    "search": "a text that must be found in an entry",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What is answered with a status: a value of a type as JSON, a body of another kind, or (None) nothing."""
+
+    shape: Any = None
+    kind: str = JSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """What may be asked: `body` is the type of what is sent, `query` tells each parameter.
+
+    `answers` are those with a meaning of their own; any other is a problem.
+    """
+
+    answers: Mapping[int, Answer]
+    body: type | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    is_open: bool = False
+
+
+def _ok(shape: object, **given: Any) -> Operation:  # noqa: ANN401 - the fields of Operation
+    return Operation(answers={200: Answer(shape=shape)}, **given)
+
+
+def _for_browsers(*statuses: int, **given: Any) -> Operation:  # noqa: ANN401 - the fields of Operation
+    pages = {status: Answer(kind=HTML) for status in (*statuses, 400, 403, 404, 429, 502, 503)}
+    return Operation(answers={**pages, 302: Answer()}, is_open=True, **given)
+
+
+_CONTAINERS = _ok(list[objects.ContainerObject])
+_RUN = Operation(answers={201: Answer(shape=objects.ContainerObject)})
+_END = _ok(objects.ContainerObject)
+_MARK = _ok(objects.FavoriteObject, body=FavoriteBody)
+_HEALTH = {status: Answer(shape=dict[str, Any]) for status in (200, 503)}
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/settings/"): _ok(objects.LocalAuthObject, is_open=True),
+    ("POST", "/login/"): Operation(
+        answers={status: Answer(shape=str) for status in (200, 400, 401)}, body=CredentialsBody, is_open=True
+    ),
+    ("GET", "/login/type/"): _ok(objects.ResultObject, is_open=True),
+    ("GET", "/logout/"): _ok(str, is_open=True),
+    ("GET", "/authenticated/"): Operation(
+        answers={status: Answer(shape=objects.AuthenticatedObject) for status in (200, 401)}, is_open=True
+    ),
+    ("GET", "/openidtest/"): _for_browsers(200),
+    ("GET", "/oidc/authenticate/"): _for_browsers(),
+    ("GET", "/oidc/callback/"): _for_browsers(
+        query=dict.fromkeys(("code", "state", "error", "error_description"), "what the provider says")
+    ),
+    ("POST", "/oidc/logout/"): _for_browsers(),
+    ("GET", "/umbrella/session/"): Operation(
+        answers={200: Answer(shape=UmbrellaSession), 404: Answer(shape=objects.MessageObject)}, is_open=True
+    ),
+    ("GET", "/umbrella/login/"): Operation(answers={302: Answer()}, is_open=True),
+    ("GET", "/umbrella/frontend/"): Operation(answers={302: Answer()}, is_open=True),
+    ("POST", "/umbrella/wuo/"): Operation(
+        answers={200: Answer(shape=str), 400: Answer(shape=str), 404: Answer(shape=objects.MessageObject)},
+        body=UmbrellaBody,
+        is_open=True,
+    ),
+    ("GET", "/umbrella/logout/"): _ok(str, is_open=True),
+    ("GET", "/images/"): _ok(list[objects.ImageObject]),
+    ("GET", "/images/{public_name}/"): _ok(objects.ImageObject),
+    ("POST", "/images/{public_name}/"): Operation(answers={201: Answer()}, body=ImageBody),
+    ("PUT", "/images/{public_name}/"): Operation(answers={200: Answer()}, body=ImageBody),
+    ("DELETE", "/images/{public_name}/"): Operation(answers={204: Answer()}),
+    ("GET", "/quota/{username}/"): _ok(objects.QuotaObject),
+    ("POST", "/quota/{username}/"): Operation(answers={200: Answer()}, body=QuotaBody),
+    ("GET", "/used_quota/{username}/"): _ok(objects.QuotaObject),
+    ("GET", "/users/"): _ok(objects.UsersPage, query=_PAGE),
+    ("GET", "/users/{username}/"): _ok(objects.UserObject),
+    ("GET", "/users/{username}/admin"): _ok(objects.RoleObject),
+    ("POST", "/users/{username}/admin"): Operation(answers={200: Answer()}, body=RoleBody),
+    ("GET", "/users/{username}/containers/"): _CONTAINERS,
+    ("GET", "/users/{username}/experiments/"): _ok(
+        objects.ExperimentsPage,
+        query={**_PAGE, "calipsouserexperiment__favorite": "1 for the marked ones alone, 0 for the others"},
+    ),
+    ("PUT", "/favorite/{number}/"): _MARK,
+    ("PATCH", "/favorite/{number}/"): _MARK,
+    ("GET", "/experiments/{investigation}/users"): _ok(list[InvestigationUser]),
+    ("GET", "/containers/"): _CONTAINERS,
+    ("GET", "/activecontainers/"): _CONTAINERS,
+    ("GET", "/containers/{number}"): _ok(objects.ContainerObject),
+    ("POST", "/containers/{number}/enter"): _ok(objects.PlaceObject),
+    ("GET", "/enter/"): _for_browsers(query={"t": "base64 of un=ACCOUNT&up=PASSWORD"}),
+    ("GET", "/resource/list/{username}/"): _CONTAINERS,
+    ("GET", "/resource/run/{username}/{experiment}/{public_name}/"): _RUN,
+    ("POST", "/resource/run/{username}/{experiment}/{public_name}/"): _RUN,
+    ("GET", "/resource/stop/{username}/{name}/{public_name}/"): _END,
+    ("POST", "/resource/stop/{username}/{name}/{public_name}/"): _END,
+    ("GET", "/resource/rm/{username}/{name}/{public_name}/"): _END,
+    ("POST", "/resource/rm/{username}/{name}/{public_name}/"): _END,
+    ("GET", "/health"): Operation(answers=_HEALTH, is_open=True),
+    ("GET", "/health/live"): _ok(objects.StatusObject, is_open=True),
+    ("GET", "/health/ready"): Operation(
+        answers={status: Answer(shape=objects.StatusObject) for status in (200, 503)}, is_open=True
+    ),
+    ("GET", "/metrics"): Operation(answers={200: Answer(kind=TEXT)}, is_open=True),
+    ("GET", "/openapi.json"): _ok(dict[str, Any], is_open=True),
+    ("GET", "/docs/"): _for_browsers(200),
+    ("GET", "/docs/{file}"): Operation(answers={200: Answer(kind="*/*")}, is_open=True),
+}
+
+
+def shapes() -> Sequence[Any]:
+    """The types of all bodies and answers."""
+    found = [answer.shape for each in OPERATIONS.values() for answer in each.answers.values()]
+    return [objects.Problem, *(each.body for each in OPERATIONS.values() if each.body), *filter(None, found)]
