@@ -155,7 +155,7 @@ class FrontContract:
     async def test_a_body_that_is_too_large(self, front: Front, browse: Browse) -> None:
         async with browse() as session:
             async with session.post(f"{front.url}/login/", data=io.BytesIO(b"x" * (2**20 + 1))) as answer:
-                assert answer.status == 413
+                assert answer.status == 413, await answer.text()
             async with session.post(f"{front.url}/login/", data=io.BytesIO(b"x" * 2**20)) as answer:
                 assert answer.status == 400
 

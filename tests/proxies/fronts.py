@@ -39,6 +39,7 @@ Include "{file}"
 """
 _LOADED = (
     "mpm_event",
+    "alias",
     "authz_core",
     "authn_core",
     "headers",
