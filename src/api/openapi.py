@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from http import HTTPStatus
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sanic_routing.route import Route
 
 from calipso.api.auth import CSRF_HEADER, LOGIN_COOKIE
 from calipso.api.objects import Problem
-from calipso.api.operations import JSON, OPERATIONS, Answer, Operation, shapes
+from calipso.api.operations import HTML, JSON, OPERATIONS, Answer, Operation, shapes
 from calipso.api.proxies import origin_of
 from calipso.api.wire import json
 from calipso.errors import NotFound
@@ -120,8 +121,8 @@ def _operation(key: tuple[str, str], operation: Operation, route: Route) -> Mapp
         "summary": (route.handler.__doc__ or "").strip().splitlines()[0],
         "tags": [path.split("/")[1]],
         "parameters": in_path + in_query,
-        "responses": {str(status): _answer(answer) for status, answer in sorted(operation.answers.items())}
-        | {"default": {"description": "a problem", "content": {_PROBLEM: {"schema": _schema(Problem)}}}},
+        "responses": {str(status): _answer(status, answer) for status, answer in sorted(operation.answers.items())}
+        | {"default": {"description": "a problem", "content": _problem()}},
         "security": [] if operation.is_open else _security(method),
     }
     if operation.body is None:
@@ -134,14 +135,27 @@ def _security(method: str) -> list[dict[str, list[str]]]:
     return [by_cookie, {"basic": []}]
 
 
-def _answer(answer: Answer) -> Mapping[str, Any]:
-    if answer.shape is None:
-        kind = {} if answer.kind == JSON else {"content": {answer.kind: {"schema": {"type": "string"}}}}
-        return {"description": "done" if not kind else "a page" if answer.kind == "text/html" else "a text", **kind}
+def _answer(status: int, answer: Answer) -> Mapping[str, Any]:
+    """A status that is told: whatever else is wrong with a request is told as a problem under the same status."""
+    content = _content(answer) | (_problem() if status >= HTTPStatus.BAD_REQUEST else {})
+    return {"description": _told(answer), **({"content": content} if content else {})}
+
+
+def _told(answer: Answer) -> str:
     shape = answer.shape
-    description = (getattr(shape, "__doc__", None) or "").strip().splitlines() if isinstance(shape, type) else []
-    told = description[0] if description and issubclass(shape, msgspec.Struct) else "the answer"
-    return {"description": told, "content": {JSON: {"schema": _schema(shape)}}}
+    if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
+        return (shape.__doc__ or "").strip().splitlines()[0]
+    return "the answer" if shape else {JSON: "done", HTML: "a page"}.get(answer.kind, "a text")
+
+
+def _content(answer: Answer) -> dict[str, Any]:
+    if answer.shape is not None:
+        return {JSON: {"schema": _schema(answer.shape)}}
+    return {} if answer.kind == JSON else {answer.kind: {"schema": {"type": "string"}}}
+
+
+def _problem() -> dict[str, Any]:
+    return {_PROBLEM: {"schema": _schema(Problem)}}
 
 
 def _schema(shape: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever can be described
