@@ -81,10 +81,9 @@ def _shipped(file: str) -> bytes:
 def describe(routes: Iterable[Route]) -> Mapping[str, Any]:
     """The document of these routes, without the address of the server."""
     paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        for method in route.methods:
-            key = key_of(route, method)
-            paths.setdefault(key[1], {})[method.lower()] = _operation(key, OPERATIONS[key], route)
+    handlers = {key_of(route, method): route for route in routes for method in route.methods}
+    for (method, path), operation in OPERATIONS.items():
+        paths.setdefault(path, {})[method.lower()] = _operation((method, path), operation, handlers[method, path])
     _, components = msgspec.json.schema_components(shapes(), ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
