@@ -1,6 +1,7 @@
 """The catalogue of images; everybody signed in reads it, administrators change it."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -45,6 +46,9 @@ class ImageBody(msgspec.Struct):
     resource_type: int | str | None = None
     port_hook: str | None = None
     logs_er: str | None = None
+    parameters: dict[str, str] | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: list[str] | None = None
 
 
 @blueprint.get("/images/")
@@ -138,7 +142,14 @@ def read_spec(body: ImageBody, known: Image | None) -> ImageSpec:
         port_hook=base.port_hook if body.port_hook is None else read_text(body.port_hook, "port_hook"),
         logs_er=base.logs_er if body.logs_er is None else read_text(body.logs_er, "logs_er"),
         targets=base.targets if runtime is base.runtime else (),
+        parameters=_kept(body.parameters, base.parameters),
+        node_selector=_kept(body.node_selector, base.node_selector),
+        tolerations=base.tolerations if body.tolerations is None else tuple(body.tolerations),
     )
+
+
+def _kept(given: dict[str, str] | None, known: Mapping[str, str]) -> Mapping[str, str]:
+    return known if given is None else given
 
 
 _EMPTY = ImageSpec(reference="", runtime=Runtime.DOCKER, protocol=Protocol.NONE, resources=Resources())

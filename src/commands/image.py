@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from calipso.commands.connection import check_parameters
 from calipso.commands.handling import IMAGE, Circumstances, Reader, handles
 from calipso.commands.policy import Policy
 from calipso.commands.texts import check_text
@@ -15,6 +16,10 @@ from calipso.events.image import Image
 from calipso.events.values import ImageSpec, Runtime
 
 _PORT_HOOK = re.compile(r"[0-9]{1,5}/(tcp|udp)")
+# as Kubernetes has them: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
+_LABEL_VALUE = "([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
+_LABEL_KEY = "([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_TOLERATION = re.compile(f"{_LABEL_KEY}(={_LABEL_VALUE})?(:(NoSchedule|PreferNoSchedule|NoExecute))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +98,21 @@ def check(name: str, spec: ImageSpec, policy: Policy) -> None:
     if spec.port_hook and not _PORT_HOOK.fullmatch(spec.port_hook):
         raise Invalid("port_hook", "must look like 5901/tcp")
     _check_pattern(spec.logs_er)
+    check_parameters(spec.protocol, spec.parameters)
+    _check_nodes(spec)
     if unknown := set(spec.targets) - set(policy.targets.get(spec.runtime, ())):
         raise Invalid("targets", f"no target of runtime {spec.runtime} is called {', '.join(sorted(unknown))}")
+
+
+def _check_nodes(spec: ImageSpec) -> None:
+    if spec.runtime is not Runtime.KUBERNETES and (spec.node_selector or spec.tolerations):
+        raise Invalid("node_selector, tolerations", f"have no meaning for runtime {spec.runtime}")
+    for key, value in spec.node_selector.items():
+        if not re.fullmatch(_LABEL_KEY, key) or not re.fullmatch(_LABEL_VALUE, value):
+            raise Invalid("node_selector", f"{f'{key}={value}'[:100]!r} is not a label of Kubernetes, such as gpu=yes")
+    for toleration in spec.tolerations:
+        if not _TOLERATION.fullmatch(toleration):
+            raise Invalid("tolerations", f"{toleration[:100]!r} does not look like gpu=yes:NoSchedule")
 
 
 def _check_pattern(pattern: str) -> None:

@@ -213,6 +213,7 @@ def _granted(
         identity=_identity(command, situation, policy),
         volumes=(*own, *_common_volumes(situation, policy)),
         workdir=volumes.working_folder(own),
+        account=situation.user.name if situation.user else "",
         key_number=policy.key_number,
         deadline=circumstances.now + policy.run_limit,
     )

@@ -46,7 +46,8 @@ class ContainerRequested(ContainerEvent):
     """A user asked for a container, and the quota held it.
 
     `label` is what the request called it (a session number, or the user's own word) and `info` the first part of that
-    text; `key_number` is the master key from which its credentials derive; `deadline` is when it must be usable.
+    text; `account` is the user's name as the container shows it; `key_number` is the master key from which its
+    credentials derive; `deadline` is when it must be usable.
     """
 
     image_id: UUID
@@ -59,6 +60,7 @@ class ContainerRequested(ContainerEvent):
     identity: Identity = personal("user_id", erased={"uid": 65534, "gid": 65534})
     volumes: tuple[Volume, ...] = personal("user_id", erased=())
     workdir: str = personal("user_id")
+    account: str = personal("user_id", default="")
     key_number: int
     deadline: datetime
 

@@ -1,6 +1,7 @@
 """The values that events are made of. Sizes are integers: millicores and bytes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
@@ -82,7 +83,9 @@ class ImageSpec:
 
     `reference` is the runtime's name of the image, or the address of a link; `port_hook` a port such as `5901/tcp`;
     `logs_er` a regular expression that the log must match before the container is usable; `targets` the names of the
-    targets that may run it, none meaning every target of the runtime.
+    targets that may run it, none meaning every target of the runtime; `parameters` what Guacamole is told of its
+    connection. For a cluster, `node_selector` holds the labels that a node must have, and `tolerations` the taints that
+    its pods bear, written as kubectl writes taints: `key=value:NoSchedule`.
     """
 
     reference: str
@@ -92,6 +95,9 @@ class ImageSpec:
     port_hook: str = ""
     logs_er: str = ""
     targets: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,7 @@ GRANTED = ContainerRequested(
         Volume(source="/datasets/P1", bind="/datasets/P1/raw", mode=Mode.READ_ONLY),
     ),
     workdir="/output/P1",
+    account="ada",
     key_number=3,
     deadline=NOW + POLICY.run_limit,
 )
@@ -74,6 +75,7 @@ GRANTED_OWN = replace(
         Volume(source="/datasets/ada", bind="/datasets/ada", mode=Mode.READ_ONLY),
     ),
     workdir="/output/ada",
+    account="ada",
 )
 
 

@@ -6,8 +6,9 @@ from tests.commands.scenario import DESKTOP, DESKTOP_ADDED, LINK, SPEC, given
 from calipso.commands.image import AddImage, ChangeImage, WithdrawImage
 from calipso.errors import AlreadyExists, Invalid, NotFound
 from calipso.events.image import ImageAdded, ImageChanged, ImageWithdrawn
-from calipso.events.values import ImageSpec, Resources
+from calipso.events.values import ImageSpec, Protocol, Resources, Runtime
 
+POD = replace(SPEC, runtime=Runtime.KUBERNETES)
 add = AddImage(image_id=DESKTOP, name="desktop", spec=SPEC)
 change = ChangeImage(image_id=DESKTOP, name="desktop", spec=LINK)
 withdraw = WithdrawImage(image_id=DESKTOP, name="desktop")
@@ -57,11 +58,35 @@ def test_an_image_that_is_not_there(command: object) -> None:
         ("logs_er", replace(SPEC, logs_er="\0")),
         ("targets", replace(SPEC, targets=("docker-a", "docker-z"))),
         ("targets", replace(SPEC, targets=("links",))),
+        ("node_selector, tolerations", replace(SPEC, node_selector={"gpu": "yes"})),
+        ("node_selector, tolerations", replace(SPEC, tolerations=("gpu=yes:NoSchedule",))),
+        ("node_selector", replace(POD, node_selector={"gpu": "yes please"})),
+        ("node_selector", replace(POD, node_selector={"": "yes"})),
+        ("tolerations", replace(POD, tolerations=("gpu=yes:Sometimes",))),
+        ("tolerations", replace(POD, tolerations=("",))),
+        ("parameters", replace(SPEC, parameters={"color-dept": "16"})),
+        ("parameters", replace(SPEC, parameters={"password": "x"})),
+        ("parameters", replace(SPEC, parameters={"hostname": "elsewhere"})),
+        ("parameters", replace(SPEC, parameters={"enable-sftp": "true"})),
+        ("parameters", replace(LINK, parameters={"read-only": "true"})),
+        ("parameters.color-depth", replace(SPEC, parameters={"color-depth": "17"})),
+        ("parameters.read-only", replace(SPEC, parameters={"read-only": "yes"})),
+        ("parameters.autoretry", replace(SPEC, parameters={"autoretry": "-1"})),
+        ("parameters.encodings", replace(SPEC, parameters={"encodings": ""})),
+        ("parameters.encodings", replace(SPEC, parameters={"encodings": "a\nb"})),
+        ("parameters.encodings", replace(SPEC, parameters={"encodings": "x" * 2001})),
     ],
 )
 def test_what_an_image_may_not_say(field: str, spec: ImageSpec) -> None:
     given().when(replace(add, spec=spec)).then_raises(Invalid, field=field)
     given(DESKTOP_ADDED).when(replace(change, spec=spec)).then_raises(Invalid, field=field)
+
+
+def test_a_parameter_that_is_nearly_right_is_named() -> None:
+    wrong = replace(add, spec=replace(SPEC, parameters={"color-dept": "16"}))
+    given().when(wrong).then_error(
+        Invalid("parameters", "'color-dept' cannot be set for vnc; did you mean color-depth?")
+    )
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "x" * 2001, "a\nb", "\udce9"])
@@ -75,6 +100,11 @@ def test_what_an_image_may_not_be_called(name: str) -> None:
         replace(SPEC, port_hook="5901/tcp", logs_er=r"ready|token=\w+", targets=("docker-b",)),
         replace(SPEC, resources=Resources()),
         replace(LINK, reference="http://10.0.0.1:8080/x?y=z"),
+        replace(SPEC, parameters={"color-depth": "16", "read-only": "false", "encodings": "tight zrle"}),
+        replace(SPEC, protocol=Protocol.SSH, parameters={"enable-sftp": "true", "sftp-root-directory": "/data"}),
+        replace(SPEC, protocol=Protocol.RDP, parameters={"security": "nla", "resize-method": "reconnect"}),
+        replace(POD, node_selector={"example.org/gpu": "a100", "fast": ""}),
+        replace(POD, tolerations=("gpu=yes:NoSchedule", "gpu", "example.org/slow:NoExecute", "x=")),
     ],
 )
 def test_what_an_image_may_say(spec: ImageSpec) -> None:

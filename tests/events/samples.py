@@ -4,6 +4,7 @@ A file is named `<topic>.v<schema version>`, with `-<word>` behind it for a seco
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -108,6 +109,7 @@ OWN_REQUEST = container.ContainerRequested(
 SAMPLES: Mapping[str, Event] = {
     "calipso.container.ContainerRequested.v1": REQUEST,
     "calipso.container.ContainerRequested.v1-own": OWN_REQUEST,
+    "calipso.container.ContainerRequested.v1-account": replace(REQUEST, account="ada.müller"),
     "calipso.container.ContainerStarting.v1": container.ContainerStarting(**ON_TARGET, **CLAIM),
     "calipso.container.ContainerAdopted.v1": container.ContainerAdopted(
         **ON_TARGET, **CLAIM, reason="found on the target"
@@ -144,6 +146,17 @@ SAMPLES: Mapping[str, Event] = {
     ),
     "calipso.experiment.MemberRemoved.v1": experiment.MemberRemoved(experiment_id=EXPERIMENT, user_id=USER),
     "calipso.image.ImageAdded.v1": image.ImageAdded(image_id=IMAGE, name="desktop", spec=SPEC),
+    "calipso.image.ImageAdded.v1-parameters": image.ImageAdded(
+        image_id=IMAGE,
+        name="desktop",
+        spec=replace(
+            SPEC,
+            runtime=Runtime.KUBERNETES,
+            parameters={"color-depth": "16", "cursor": "remote"},
+            node_selector={"gpu": "yes"},
+            tolerations=("gpu=yes:NoSchedule", "slow"),
+        ),
+    ),
     "calipso.image.ImageChanged.v1": image.ImageChanged(image_id=IMAGE, spec=LINK),
     "calipso.image.ImageWithdrawn.v1": image.ImageWithdrawn(image_id=IMAGE),
     "calipso.quota.QuotaAssigned.v1": quota.QuotaAssigned(user_id=USER, limits=LIMITS),

@@ -56,6 +56,21 @@ def test_a_running_desktop_has_an_account_and_a_connection(engine: Engine, guaca
     assert tuple(own) == (entity.entity_id, user_id, "READ")
 
 
+def test_what_the_image_says_of_the_connection(engine: Engine, guacamole: Guacamole) -> None:
+    wanted = {"username": "pi", "enable-sftp": "true", "command": "echo ${GUAC_PASSWORD}"}
+    request = requested(Protocol.SSH)
+    request = replace(request, image=replace(request.image, parameters=wanted))
+    run(engine, guacamole, request)
+    found = parameters(engine, request.container_id)
+    assert found == {
+        "hostname": PLACE.host,
+        "port": str(PLACE.port),
+        "password": credentials.vnc_password(KEYS, request.key_number, request.container_id),
+        **wanted,
+        "command": "echo $${GUAC_PASSWORD}",
+    }
+
+
 def test_the_account_has_the_password_that_the_owner_is_told(engine: Engine, guacamole: Guacamole) -> None:
     request = requested()
     run(engine, guacamole, request)

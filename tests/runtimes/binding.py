@@ -18,11 +18,13 @@ from calipso.runtimes.readiness import wait_until_usable
 class Reality:
     """What a container really is, looked at past the runtime.
 
-    `secret` is the content of its secret file, `secret_reader` the only uid that can read it; `told` is everything
-    that the target tells those who may look at its containers.
+    `account` is the name that programs inside find for their account; `secret` is the content of its secret file,
+    `secret_reader` the only uid that can read it; `told` is everything that the target tells those who may look at its
+    containers.
     """
 
     identity: Identity
+    account: str
     resources: Resources
     workdir: str
     secret: str

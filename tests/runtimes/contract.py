@@ -263,6 +263,7 @@ class RuntimeContract:
         reality = binding.reality(wanted.name)
         assert reality.resources == RESOURCES
         assert reality.identity == IDENTITY
+        assert reality.account == "_ada_of_a_lab"
         assert reality.workdir == writable.bind
         assert binding.can_write(wanted.name, writable.bind)
         assert not binding.can_write(wanted.name, readable.bind)

@@ -74,6 +74,7 @@ class DockerBinding:
         uid, gid, groups = (self.run(name, f"id {flag}").split() for flag in ("-u", "-g", "-G"))
         return Reality(
             identity=Identity(uid=int(uid[0]), gid=int(gid[0]), groups=tuple(int(g) for g in groups if g != gid[0])),
+            account=self.run(name, "id -un").strip(),
             resources=Resources(millicores=host["NanoCpus"] // 10**6, memory=host["Memory"]),
             workdir=self.run(name, "pwd").strip(),
             secret=secret,

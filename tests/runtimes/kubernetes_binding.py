@@ -105,6 +105,7 @@ class KubernetesBinding:
         told = json.dumps(self.api.sanitize_for_serialization(found))  # type: ignore[no-untyped-call]  # the library has no types here
         return Reality(
             identity=Identity(uid=int(uid[0]), gid=int(gid[0]), groups=tuple(int(g) for g in groups if g != gid[0])),
+            account=self.run(name, "id -un").strip(),
             resources=Resources(millicores=int(limits["cpu"].removesuffix("m")), memory=int(limits["memory"])),
             workdir=self.run(name, "pwd").strip(),
             secret=self.run(name, f"cat {_SECRET_FILE}") if has_secret else "",

@@ -38,6 +38,7 @@ def order(spec: ImageSpec, *, volumes: tuple[Volume, ...] = (), workdir: str = "
         identity=IDENTITY,
         volumes=volumes,
         workdir=workdir,
+        account=":ada of a lab",
         key_number=1,
         deadline=datetime.now(UTC) + timedelta(minutes=1),
     )

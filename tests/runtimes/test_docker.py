@@ -121,13 +121,14 @@ def test_a_refused_start_leaves_nothing_behind(binding: DockerBinding) -> None:
     assert runtime.list() == {}
 
 
-def test_the_volume_of_the_secret_goes_with_its_container(binding: DockerBinding, engine: APIClient) -> None:
+def test_the_volumes_of_a_container_go_with_it(binding: DockerBinding, engine: APIClient) -> None:
     runtime, wanted = binding.runtime(), order(binding.image("vnc", Protocol.VNC))
     runtime.start(wanted)
-    (volume,) = [mount["Name"] for mount in binding.inspect(wanted.name)["Mounts"]]
-    assert volume in {found["Name"] for found in engine.volumes()["Volumes"]}
+    volumes = {mount["Destination"]: mount["Name"] for mount in binding.inspect(wanted.name)["Mounts"]}
+    assert set(volumes) == {"/etc", "/run/secrets"}
+    assert set(volumes.values()) <= {found["Name"] for found in engine.volumes()["Volumes"]}
     runtime.remove(wanted.request.container_id)
-    assert volume not in {found["Name"] for found in engine.volumes()["Volumes"] or ()}
+    assert not set(volumes.values()) & {found["Name"] for found in engine.volumes()["Volumes"] or ()}
 
 
 def test_missing_folders_below_a_root_are_made_for_the_account(binding: DockerBinding, tmp_path: Path) -> None:

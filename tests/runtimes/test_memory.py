@@ -9,6 +9,7 @@ from tests.runtimes.orders import image, order
 
 from calipso.events.values import FailureReason, ImageSpec, Mode, Protocol, Runtime
 from calipso.runtimes.memory import MemoryRuntime, MemoryWorld
+from calipso.runtimes.names import lawful_name
 from calipso.runtimes.protocol import RuntimeFailed, Target
 
 _SWITCHES = {
@@ -56,6 +57,7 @@ class MemoryBinding:
         request = kept.order.request
         return Reality(
             identity=request.identity,
+            account=lawful_name(request.account),
             resources=request.resources,
             workdir=request.workdir,
             secret=kept.order.secret,

@@ -1,7 +1,7 @@
 """What Guacamole should have of each container: its life folded from events, and the values of its rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -26,7 +26,7 @@ TOPICS = topics_of(
 )
 OUR_ATTRIBUTE = "calipso-container"
 
-# besides where the container is and its password; guacd is silent about names that it does not know
+# what an image need not say; guacd is silent about names that it does not know
 _PARAMETERS: Mapping[str, Mapping[str, str]] = {
     Protocol.VNC: {},
     # the certificate of a container is made at its start, and nobody could have signed it
@@ -43,6 +43,7 @@ class Kept:
     protocol: str
     key_number: int
     target: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
     connection_id: int | None = None
     entity_id: int | None = None
 
@@ -130,6 +131,7 @@ def _kept(event: ContainerRequested) -> Kept:
         protocol=event.image.protocol.value,
         key_number=event.key_number,
         target=event.target,
+        parameters=event.image.parameters,
     )
 
 
@@ -145,10 +147,11 @@ def _connection(kept: Kept, guacd: Mapping[str, tuple[str, int]]) -> Mapping[str
 
 def _parameters(kept: Kept, placement: Placement, keys: MasterKeys) -> Mapping[str, str]:
     values = {
+        **_PARAMETERS[kept.protocol],
+        **kept.parameters,
         "hostname": placement.host,
         "port": str(placement.port or ""),
         "password": credentials.vnc_password(keys, kept.key_number, kept.container_id),
-        **_PARAMETERS[kept.protocol],
     }
     # Guacamole replaces ${NAME} in values, a doubled sign stands for itself; an unset parameter is one without a row
     return {name: value.replace("${", "$${") for name, value in values.items() if value}

@@ -7,6 +7,7 @@ ours can serve Guacamole; the projection writes the tables of `WRITTEN`, and not
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     Boolean,
     Column,
     Date,
@@ -237,6 +238,7 @@ kept = Table(
     Column("protocol", String(32), nullable=False),
     Column("key_number", Integer, nullable=False),
     Column("target", String(128), nullable=False),
+    Column("parameters", JSON, nullable=False),
     Column("connection_id", Integer),
     Column("entity_id", Integer),
 )

@@ -12,21 +12,25 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from calipso.errors import Unavailable
+from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
-from calipso.runtimes.docker.engine import Engine, words
+from calipso.runtimes.docker.engine import Engine, read_file, words
 from calipso.runtimes.docker.folders import make_folders
 from calipso.runtimes.docker.order import (
+    NAMES_FOLDER,
     SECRET_FOLDER,
     Labels,
     Limits,
     has_secret,
     host_settings,
+    names_archive,
     secret_archive,
     settings,
 )
 from calipso.runtimes.docker.watch import ends
+from calipso.runtimes.names import Names, names_for
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
 
 _CONFLICT = 409
@@ -211,12 +215,18 @@ class DockerRuntime:
         try:
             if has_secret(request.image):
                 client.put_archive(made, SECRET_FOLDER, secret_archive(order.secret, request.identity))
+            client.put_archive(made, NAMES_FOLDER, names_archive(self._names(client, made, request)))
             client.start(made)
         except APIError as error:
             if isinstance(error, NotFound) and "No such container" in words(error):
                 raise self._in_motion(order) from error
             _remove(client, made)
             raise _rejected(words(error)) from error
+
+    def _names(self, client: APIClient, made: str, request: ContainerRequested) -> Names:
+        """The image's own files of names, with the container's account among them."""
+        own = {name: read_file(client, made, f"{NAMES_FOLDER}/{name}") for name in ("passwd", "group")}
+        return names_for(request, **own)
 
     def _found(self, client: APIClient, container_id: UUID) -> Mapping[str, Any] | None:
         try:

@@ -1,6 +1,8 @@
 """Speaks to one Docker Engine: connects when it is first asked, and tells trouble in Calipso's words."""
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from threading import Lock
@@ -10,7 +12,7 @@ import requests
 import urllib3.exceptions
 from docker import APIClient
 from docker.constants import DEFAULT_DOCKER_API_VERSION, MINIMUM_DOCKER_API_VERSION
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 from docker.tls import TLSConfig
 from docker.utils import version_lt
 from requests.adapters import HTTPAdapter
@@ -18,7 +20,9 @@ from requests.adapters import HTTPAdapter
 from calipso.errors import Unavailable
 from calipso.runtimes.protocol import Target
 
+_TROUBLE = (OSError, DockerException, urllib3.exceptions.HTTPError, json.JSONDecodeError, tarfile.TarError)
 _CONNECTIONS = 64
+_FILE_BYTES = 2**20
 
 
 class Engine:
@@ -52,7 +56,13 @@ class Engine:
             yield self._connected()
         except APIError as error:
             raise self._unavailable(words(error)) from error
-        except (OSError, DockerException, urllib3.exceptions.HTTPError, json.JSONDecodeError) as error:
+        except (
+            OSError,
+            DockerException,
+            urllib3.exceptions.HTTPError,
+            json.JSONDecodeError,
+            tarfile.TarError,
+        ) as error:
             # another version of the engine may answer next time
             self.close()
             raise self._unavailable(_root_cause(error)) from error
@@ -132,6 +142,20 @@ class Engine:
             return None
         pair = (_path(target.tls_cert), _path(target.tls_key)) if target.tls_cert or target.tls_key else None
         return TLSConfig(client_cert=pair, ca_cert=_path(target.tls_ca) or None, verify=True)
+
+
+def read_file(client: APIClient, container: str, path: str) -> str:
+    """The text of a small file of a container, empty when it has none that is one."""
+    try:
+        stream, stat = client.get_archive(container, path)
+    except NotFound:
+        return ""
+    if stat["size"] > _FILE_BYTES:
+        return ""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        entry = archive.next()
+        content = archive.extractfile(entry) if entry and entry.isfile() else None
+        return content.read().decode(errors="replace") if content else ""
 
 
 def words(error: APIError) -> str:

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,11 +12,13 @@ from docker.types import LogConfig, Mount
 from calipso.commands.volumes import is_below
 from calipso.events.container import ContainerRequested
 from calipso.events.values import Identity, ImageSpec, Mode, Protocol, Volume
+from calipso.runtimes.names import Names, environment
 from calipso.runtimes.protocol import Order
 
 _INSTALLATION, _FACILITY = "calipso.installation", "calipso.facility"
 _TARGET, _CONTAINER = "calipso.target", "calipso.container"
 SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
+NAMES_FOLDER = "/etc"
 _SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
 _WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
 _PORTS = {Protocol.VNC: "5901/tcp", Protocol.RDP: "3389/tcp", Protocol.SSH: "22/tcp"}
@@ -86,7 +88,7 @@ def settings(order: Order, labels: Labels) -> dict[str, Any]:
         "name": order.name,
         "labels": labels.of(request.container_id),
         "user": f"{request.identity.uid}:{request.identity.gid}",
-        "environment": {"HOME": "/tmp/home", "PYTHONUNBUFFERED": "0"},  # noqa: S108 - inside the container
+        "environment": environment(request),
         "working_dir": _working_folder(request),
         "ports": [tuple(service_port(request.image).split("/"))],
         "use_config_proxy": False,  # this account's own settings are not the containers'
@@ -122,12 +124,25 @@ def host_settings(order: Order, limits: Limits, processors: int) -> dict[str, An
 
 def secret_archive(secret: str, identity: Identity) -> bytes:
     """The archive that puts the secret into its folder, readable by the container's account alone."""
-    content = secret.encode()
     entry = tarfile.TarInfo(_SECRET_FILE)
-    entry.size, entry.mode, entry.uid, entry.gid = len(content), 0o400, identity.uid, identity.gid
+    entry.mode, entry.uid, entry.gid = 0o400, identity.uid, identity.gid
+    return _archive([(entry, secret)])
+
+
+def names_archive(names: Names) -> bytes:
+    """The archive that puts the account's name into the folder of names."""
+    files = (("passwd", names.passwd), ("group", names.group))
+    # an archive's members belong to root, and everybody may read them, if nothing else is said
+    return _archive([(tarfile.TarInfo(name), text) for name, text in files])
+
+
+def _archive(files: Iterable[tuple[tarfile.TarInfo, str]]) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.addfile(entry, io.BytesIO(content))
+        for entry, text in files:
+            content = text.encode()
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
     return archive.getvalue()
 
 
@@ -149,7 +164,8 @@ def _tmpfs(memory: int) -> dict[str, str]:
 
 
 def _mounts(request: ContainerRequested) -> list[Mount]:
-    mounts = [_bind(volume) for volume in request.volumes]
+    # the image's own files are copied into it: an account gets its name there, and all else stays as it is
+    mounts = [Mount(target=NAMES_FOLDER, source=None, type="volume"), *map(_bind, request.volumes)]
     if has_secret(request.image):
         # a tmpfs cannot be filled before the start, and after it the process would have to wait
         mounts.append(Mount(target=SECRET_FOLDER, source=None, type="volume", no_copy=True))

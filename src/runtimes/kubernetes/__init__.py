@@ -179,14 +179,12 @@ class KubernetesRuntime:
         container_id = order.request.container_id
         owned = self._own_or_refuse(made, container_id)
         policy = made.ensure("network_policy", objects.network_policy(order, self._labels, self._cluster), owned)
-        secret = None
-        if objects.has_secret(order.request.image):
-            secret = made.ensure("secret", objects.secret(order, self._labels), owned)
+        secret = made.ensure("secret", objects.secret(order, self._labels), owned)
         pod = made.ensure("pod", objects.pod(order, self._labels, self._cluster), owned)
         owner = objects.owned_by(order.name, pod["metadata"]["uid"])
         service = made.ensure("service", objects.service(order, self._labels, self._cluster, owner), owned)
         for kind, thing in (("network_policy", policy), ("secret", secret)):
-            if thing is not None and not thing["metadata"].get("ownerReferences"):
+            if not thing["metadata"].get("ownerReferences"):
                 made.patch(kind, order.name, {"metadata": {"ownerReferences": [owner]}})
         return self._observation(pod, service, container_id)
 

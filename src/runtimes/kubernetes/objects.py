@@ -10,6 +10,7 @@ from calipso.commands.volumes import is_below
 from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
 from calipso.events.values import ImageSpec, Mode, Protocol, Volume
+from calipso.runtimes.names import environment, names_for
 from calipso.runtimes.protocol import Order
 
 Manifest = dict[str, Any]
@@ -22,6 +23,7 @@ SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
 _WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
 _PORTS = {Protocol.VNC: 5901, Protocol.RDP: 3389, Protocol.SSH: 22}
 _WEB_PORT = 8888
+_NAMES_FILES = ("passwd", "group")
 _RUN_BYTES = 64 * 2**20
 
 
@@ -99,6 +101,8 @@ def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "imagePullSecrets": [{"name": name} for name in cluster.pull_secrets],
+            "nodeSelector": dict(request.image.node_selector),
+            "tolerations": [toleration(text) for text in request.image.tolerations],
             "securityContext": {
                 "runAsUser": identity.uid,
                 "runAsGroup": identity.gid,
@@ -112,7 +116,7 @@ def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
                     "name": "main",
                     "image": request.image.reference,
                     "imagePullPolicy": cluster.pull_policy,
-                    "env": [{"name": "HOME", "value": "/tmp/home"}, {"name": "PYTHONUNBUFFERED", "value": "0"}],  # noqa: S108 - inside the container
+                    "env": [{"name": name, "value": value} for name, value in environment(request).items()],
                     "ports": [{"containerPort": service_port(request.image), "protocol": "TCP"}],
                     "resources": _resources(request),
                     "volumeMounts": folders.mounts(),
@@ -128,14 +132,28 @@ def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
     }
 
 
+def toleration(text: str) -> Manifest:
+    """A toleration from the way in which kubectl writes taints.
+
+    Args:
+        text: `key`, `key=value`, or one of them with `:effect`; without an effect it bears them all.
+    """
+    taint, _, effect = text.partition(":")
+    key, sign, value = taint.partition("=")
+    wanted = {"key": key, "operator": "Equal", "value": value} if sign else {"key": key, "operator": "Exists"}
+    return wanted | ({"effect": effect} if effect else {})
+
+
 def secret(order: Order, labels: Labels) -> Manifest:
-    """The secret that is mounted into the pod as a file."""
+    """The secret that is mounted into the pod as files: the name of its account, and its password if it has one."""
+    names = names_for(order.request)
+    held = {SECRET_FILE: order.secret} if has_secret(order.request.image) else {}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
         "metadata": _metadata(order.request.container_id, labels),
-        "stringData": {SECRET_FILE: order.secret},
+        "stringData": {**held, **vars(names)},
     }
 
 
@@ -211,13 +229,19 @@ class _Folders:
             {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": str(run)}},
         ]
         data = [{"name": f"data-{n}", **self._source(v)} for n, v in enumerate(self.request.volumes) if self._is_own(v)]
-        return made + data + self._claim() + self._secret()
+        files = [self._files("names", *_NAMES_FILES)]
+        if has_secret(self.request.image):
+            files.append(self._files("secret", SECRET_FILE))
+        return made + data + self._claim() + files
 
     def mounts(self) -> list[Manifest]:
         made = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "run", "mountPath": "/run"}]  # noqa: S108 - inside the container
         data = [self._mount(number, volume) for number, volume in enumerate(self.request.volumes)]
-        held = [{"name": "secret", "mountPath": SECRET_FOLDER, "readOnly": True}] if self._secret() else []
-        return made + data + held
+        names = [
+            {"name": "names", "mountPath": f"/etc/{file}", "subPath": file, "readOnly": True} for file in _NAMES_FILES
+        ]
+        held = [{"name": "secret", "mountPath": SECRET_FOLDER, "readOnly": True}]
+        return made + data + names + (held if has_secret(self.request.image) else [])
 
     def _is_own(self, _: Volume) -> bool:
         return not self.cluster.volumes.startswith("claim:")
@@ -241,9 +265,8 @@ class _Folders:
             return []
         return [{"name": "data", "persistentVolumeClaim": {"claimName": self.cluster.volumes.split(":")[1]}}]
 
-    def _secret(self) -> list[Manifest]:
-        if not has_secret(self.request.image):
-            return []
+    def _files(self, volume: str, *files: str) -> Manifest:
         name = container_name(self.request.container_id)
+        items = [{"key": file, "path": file} for file in files]
         # nobody but the container's account lives in the pod
-        return [{"name": "secret", "secret": {"secretName": name, "defaultMode": 0o444}}]
+        return {"name": volume, "secret": {"secretName": name, "defaultMode": 0o444, "items": items}}
