@@ -137,7 +137,7 @@ def runtime_of(backend: Backend, target: Target) -> ContainerRuntime:
     """What makes containers on a target.
 
     Raises:
-        Invalid: this version has no runtime of the target's kind.
+        Invalid: what the runtime needs is not installed.
     """
     if target.runtime is Runtime.STATIC_LINK:
         return StaticLinkRuntime(target)
@@ -157,7 +157,24 @@ def runtime_of(backend: Backend, target: Target) -> ContainerRuntime:
             installation=str(backend.installation.id),
             facility=backend.settings.facility,
         )
-    raise Invalid("targets", f"{target.name}: runtime {target.runtime} is not supported by this version")
+    return _virtual_machines(backend, target)
+
+
+def _virtual_machines(backend: Backend, target: Target) -> ContainerRuntime:
+    try:
+        from calipso.runtimes.virtual_machine import VirtualMachineRuntime  # noqa: PLC0415 - needs an optional extra
+    except ModuleNotFoundError as error:
+        reason = (
+            f"{target.name}: virtual machines need {error.name}, which is not installed: pip install calipso[libvirt]"
+        )
+        raise Invalid("targets", reason) from error
+    settings = backend.settings
+    return VirtualMachineRuntime(
+        target,
+        installation=str(backend.installation.id),
+        facility=settings.facility,
+        local_roots=(settings.experiments_datasets_root, settings.experiments_output),
+    )
 
 
 class RecordedHoldings:

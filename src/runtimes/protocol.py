@@ -30,6 +30,9 @@ class Target:
     Of a cluster, `namespace` holds the pods, `service` is the kind of their services, `networks` may reach them,
     `volumes` says where folders are (`host`, `nfs:SERVER`, `claim:NAME:ROOT`), `pull_policy` and `pull_secrets` how
     images come.
+
+    Of virtual machines, `pool` is the storage pool with the disks of images, `network` the network of libvirt that
+    machines are in, and `shares` how folders come into them: `9p` or `virtiofs`.
     """
 
     name: str
@@ -50,6 +53,9 @@ class Target:
     volumes: str = "host"
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
+    pool: str = "default"
+    network: str = "default"
+    shares: str = "9p"
 
 
 @dataclass(frozen=True, kw_only=True)

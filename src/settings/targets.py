@@ -17,12 +17,12 @@ class TargetSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(pattern=SHORT_ID, description="its name in subjects, labels and commands")]
-    runtime: Annotated[Runtime, Field(description="docker_container, kubernetes or static_link")]
+    runtime: Annotated[Runtime, Field(description="docker_container, kubernetes, virtual_machine or static_link")]
     address: Annotated[
         str,
         Field(
             description="where its Docker Engine answers: unix:///..., tcp://host:port; of a cluster, its kubeconfig "
-            "file, or in-cluster"
+            "file, or in-cluster; of virtual machines, libvirt's URI, such as qemu:///system"
         ),
     ] = ""
     tls_ca: Annotated[Path | None, Field(description="certificate authority of the engine")] = None
@@ -61,6 +61,26 @@ class TargetSettings(BaseModel):
     pull_secrets: Annotated[
         tuple[str, ...], Field(description="of a cluster: the secrets with which its nodes pull images")
     ] = ()
+
+    pool: Annotated[
+        str, Field(min_length=1, description="of virtual machines: the storage pool with the disks of images")
+    ] = "default"
+    network: Annotated[
+        str,
+        Field(
+            description="of virtual machines: libvirt's network that they are in; empty: none, only screens are reached"
+        ),
+    ] = "default"
+    shares: Annotated[
+        Literal["9p", "virtiofs"], Field(description="of virtual machines: how folders come into them")
+    ] = "9p"
+
+    @model_validator(mode="after")
+    def _check_hypervisor(self) -> Self:
+        if self.runtime is Runtime.VIRTUAL_MACHINE and "://" not in self.address:
+            message = "a target of virtual machines needs `address` (libvirt's URI, such as qemu:///system)"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _check_cluster(self) -> Self:

@@ -1,0 +1,130 @@
+"""What cloud-init in the guest is told: the account, its secret, its folders; as a disk of its NoCloud source.
+
+See https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html.
+"""
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pycdlib import PyCdlib
+
+from calipso.events.container import ContainerRequested
+from calipso.events.values import Mode, Protocol
+from calipso.runtimes.protocol import Order
+
+FOLDER = "/etc/calipso"
+SECRET_FILE = f"{FOLDER}/vnc_password"
+WORKDIR_FILE = f"{FOLDER}/workdir"
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_OUR_ACCOUNT = "calipso"
+_WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
+_WITH_LOGIN = frozenset({Protocol.RDP, Protocol.SSH})
+_OPTIONS = {"9p": "trans=virtio,version=9p2000.L,msize=262144", "virtiofs": "defaults"}
+
+
+def account(request: ContainerRequested) -> str:
+    """The name of the account in the guest: that with which Guacamole signs in, or that of the user."""
+    wanted = request.image.parameters.get("username", ""), request.account
+    return next((name for name in wanted if _ACCOUNT.fullmatch(name) and name != "root"), _OUR_ACCOUNT)
+
+
+def has_secret(order: Order, *, own_screen: bool) -> bool:
+    """Whether the guest is told the secret, which where the hypervisor serves the screen is the hypervisor's affair."""
+    return order.request.image.protocol in _WITH_SECRET and not own_screen
+
+
+def tag(number: int) -> str:
+    """The name by which the guest mounts the folder of this number."""
+    return f"calipso{number}"
+
+
+def user_data(order: Order, *, own_screen: bool, shares: str) -> Mapping[str, Any]:
+    """The `cloud-config` of a guest.
+
+    Args:
+        order: what is to be made.
+        own_screen: whether the hypervisor serves the screen.
+        shares: how folders come into the guest: `9p` or `virtiofs`.
+    """
+    request = order.request
+    name, secret = account(request), order.secret if has_secret(order, own_screen=own_screen) else ""
+    logs_in = secret and request.image.protocol in _WITH_LOGIN
+    config: dict[str, Any] = {
+        # the module for groups cannot give them numbers
+        "bootcmd": [_group(name, request.identity.gid), *(_group(_other(g), g) for g in request.identity.groups)],
+        "users": [_user(request, name, locked=not logs_in)],
+        "write_files": list(_files(request, name, secret)),
+        "ssh_pwauth": bool(logs_in) and request.image.protocol is Protocol.SSH,
+        "mounts": list(_mounts(request, shares)),
+    }
+    if logs_in:
+        config["chpasswd"] = {"expire": False, "users": [{"name": name, "password": secret, "type": "text"}]}
+    return config
+
+
+def disk(order: Order, config: Mapping[str, Any]) -> bytes:
+    """The disk that holds what cloud-init is told."""
+    files = {
+        # JSON is YAML, and nothing in it can be mistaken for something else
+        "user-data": "#cloud-config\n" + json.dumps(config, indent=1) + "\n",
+        "meta-data": json.dumps({"instance-id": str(order.request.container_id), "local-hostname": order.name}) + "\n",
+    }
+    iso = PyCdlib()
+    iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident="cidata")
+    for number, (name, text) in enumerate(files.items()):
+        content = text.encode()
+        iso.add_fp(io.BytesIO(content), len(content), f"/{number}.;1", rr_name=name, joliet_path=f"/{name}")
+    made = io.BytesIO()
+    iso.write_fp(made)
+    iso.close()
+    return made.getvalue()
+
+
+def _group(name: str, number: int) -> Sequence[str]:
+    # once in the life of the guest; the number may have another name in the image
+    return ["cloud-init-per", "instance", f"group-{number}", "groupadd", "--non-unique", "--gid", str(number), name]
+
+
+def _other(number: int) -> str:
+    return f"calipso-{number}"
+
+
+def _user(request: ContainerRequested, name: str, *, locked: bool) -> Mapping[str, Any]:
+    return {
+        "name": name,
+        "uid": str(request.identity.uid),
+        "primary_group": name,
+        "no_user_group": True,
+        "groups": [_other(number) for number in request.identity.groups],
+        "shell": "/bin/bash",
+        "lock_passwd": locked,
+    }
+
+
+def _files(request: ContainerRequested, name: str, secret: str) -> Sequence[Mapping[str, Any]]:
+    files = [_file(WORKDIR_FILE, request.workdir, "root:root", "0444")] if request.workdir else []
+    if secret:
+        files.append(_file(SECRET_FILE, secret, f"{name}:{name}", "0400"))
+    return files
+
+
+def _file(path: str, content: str, owner: str, permissions: str) -> Mapping[str, Any]:
+    # deferred, because the account is made after other files
+    return {"path": path, "content": content, "owner": owner, "permissions": permissions, "defer": True}
+
+
+def _mounts(request: ContainerRequested, shares: str) -> Sequence[Sequence[str]]:
+    return [
+        [
+            tag(number),
+            volume.bind,
+            shares,
+            f"{_OPTIONS[shares]},nofail,{'ro' if volume.mode is Mode.READ_ONLY else 'rw'}",
+            "0",
+            "0",
+        ]
+        for number, volume in enumerate(request.volumes)
+    ]
