@@ -36,6 +36,7 @@ _WITH_SERVERS = {
     "openid",
     "outside",
     "packaging",
+    "portal",
     "providers",
     "proxies",
     "relay",
@@ -47,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         fixtures: list[str] = getattr(item, "fixturenames", [])
-        needs = {"docker", "kubernetes", "mariadb", "slow"} & {mark.name for mark in item.iter_markers()}
+        needs = {"docker", "kubernetes", "libvirt", "mariadb", "slow"} & {mark.name for mark in item.iter_markers()}
         # a parameter may ask for PostgreSQL by name
         asks = "make_database" in fixtures or "postgres" in item.name
         if folder not in _WITH_SERVERS and not asks and not needs:

@@ -1,4 +1,4 @@
-"""A Docker Engine, and what the tests of one installation leave on it."""
+"""A Docker Engine, a cluster and its double, and what the tests of one installation leave on them."""
 
 import os
 from collections.abc import Iterator
@@ -6,13 +6,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import docker
-import kubernetes
 import pytest
 from docker import APIClient
 from docker.errors import DockerException
 from tests.runtimes.cluster import IMAGES
+from tests.runtimes.cluster_binding import ClusterBinding
 from tests.runtimes.docker_binding import DockerBinding
-from tests.runtimes.kubernetes_binding import KubernetesBinding, container_killer
+from tests.runtimes.double_binding import DoubleBinding
+from tests.runtimes.kubernetes_double import Double
 
 ADDRESS = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
@@ -40,10 +41,23 @@ def docker_binding(engine: APIClient) -> Iterator[DockerBinding]:
 
 
 @pytest.fixture
-def kubernetes_binding(kubernetes_cluster: Path) -> Iterator[KubernetesBinding]:
+def cluster_binding(kubernetes_cluster: Path, tmp_path: Path) -> Iterator[ClusterBinding]:
     """A binding with an installation of its own, of which nothing is left in the end."""
-    api = kubernetes.config.new_client_from_config(str(kubernetes_cluster))  # type: ignore[no-untyped-call]  # the library has no types here
-    binding = KubernetesBinding(api, kubernetes_cluster, uuid4().hex, container_killer(kubernetes_cluster.parent))
+    binding = ClusterBinding(kubernetes_cluster, tmp_path)
     yield binding
     binding.close()
-    api.close()
+
+
+@pytest.fixture
+def kubernetes_double(tmp_path: Path) -> Iterator[Double]:
+    """A double of a cluster, of the test's own."""
+    with Double(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def double_binding(kubernetes_double: Double, tmp_path: Path) -> Iterator[DoubleBinding]:
+    """A binding to the test's own double."""
+    binding = DoubleBinding(kubernetes_double, tmp_path)
+    yield binding
+    binding.close()

@@ -1,17 +1,17 @@
-"""Looks at what the Kubernetes runtime makes, past the runtime."""
+"""Looks at what the Kubernetes runtime makes, past the runtime, alike on a real cluster and on the double."""
 
 import contextlib
 import json
-import shutil
-import subprocess
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from kubernetes import client
 from kubernetes.client.exceptions import NotFoundException
-from kubernetes.stream import stream
+from kubernetes.config import new_client_from_config
 from tests.runtimes.binding import Reality
 from tests.runtimes.orders import image, wait_until
 
@@ -20,28 +20,48 @@ from calipso.runtimes.kubernetes import KubernetesRuntime
 from calipso.runtimes.protocol import Target
 
 _STRANGER = "calipso.test/stranger"
-_SECRET_FILE = "/run/secrets/vnc_password"
 
 
-class KubernetesBinding:
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    """What a process finds in its pod: who it is, and where; `secret` is empty where there is none."""
+
+    identity: Identity
+    account: str
+    workdir: str
+    secret: str
+    env: str
+
+
+class KubernetesBinding(ABC):
     """Runtimes of one random installation, and everything that they and strangers made.
 
     Args:
-        api: the cluster itself.
-        kubeconfig: its kubeconfig file.
-        installation: the id, in place of `ours`.
-        kill: ends the process of a container of the node, by the runtime's id of it.
+        kubeconfig: of the cluster.
+        folder: for files of the test.
     """
 
     slack = 25.0
 
-    def __init__(self, api: client.ApiClient, kubeconfig: Path, installation: str, kill: Callable[[str], None]) -> None:
-        self.core = client.CoreV1Api(api)
-        self.api = api
+    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+        self.api: client.ApiClient = new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]  # the library has no types here
+        self.core = client.CoreV1Api(self.api)
         self.kubeconfig = kubeconfig
-        self.installation = installation
-        self._kill = kill
+        self.folder = folder
+        self.installation = uuid4().hex
         self._runtimes: list[KubernetesRuntime] = []
+
+    @abstractmethod
+    def kill(self, name: str) -> None:
+        """End a container's process from outside, by force."""
+
+    @abstractmethod
+    def inside(self, name: str) -> Inside:
+        """What a container's process finds."""
+
+    @abstractmethod
+    def can_write(self, name: str, folder: str) -> bool:
+        """Whether a container's account can write in a folder; fails when the folder is not there."""
 
     def runtime(self, target: str = "here", installation: str = "ours", **changes: Any) -> KubernetesRuntime:  # noqa: ANN401 - fields of the target
         return self.made(str(self.kubeconfig), target, f"{installation}-{self.installation}"[:63], **changes)
@@ -60,23 +80,14 @@ class KubernetesBinding:
         return made
 
     def away(self) -> KubernetesRuntime:
-        config = json.loads(json.dumps(_AWAY))
-        path = self.kubeconfig.parent / "away.kubeconfig"
-        path.write_text(json.dumps(config))
+        path = self.folder / "away.kubeconfig"
+        path.write_text(json.dumps(_AWAY))
         return self.made(str(path), "nowhere", self.installation)
 
     def image(self, name: str, protocol: Protocol = Protocol.HTTP, *, logs_er: str = "") -> ImageSpec:
         references = {"tiny": "docker.io/calipso/tiny:1", "missing": "missing.invalid/calipso/missing:1"}
         reference = references.get(name, f"docker.io/calipso/tiny:1-{name}")
         return image(reference, protocol, logs_er=logs_er, runtime=Runtime.KUBERNETES)
-
-    def kill(self, name: str) -> None:
-        def running() -> str:
-            statuses = self.pod(name).status.container_statuses or []
-            return str(statuses[0].container_id).partition("//")[2] if statuses and statuses[0].state.running else ""
-
-        wait_until(running)
-        self._kill(running())
 
     def lose(self, name: str) -> None:
         self.core.delete_namespaced_pod(name, "default", grace_period_seconds=0)
@@ -98,30 +109,18 @@ class KubernetesBinding:
         return self.core.read_namespaced_pod(name, "default")
 
     def reality(self, name: str) -> Reality:
-        found = self.pod(name)
+        found, inside = self.pod(name), self.inside(name)
         limits = found.spec.containers[0].resources.limits
-        uid, gid, groups = (self.run(name, f"id {flag}").split() for flag in ("-u", "-g", "-G"))
-        has_secret = any(mount.mount_path == "/run/secrets" for mount in found.spec.containers[0].volume_mounts)
         told = json.dumps(self.api.sanitize_for_serialization(found))  # type: ignore[no-untyped-call]  # the library has no types here
         return Reality(
-            identity=Identity(uid=int(uid[0]), gid=int(gid[0]), groups=tuple(int(g) for g in groups if g != gid[0])),
-            account=self.run(name, "id -un").strip(),
+            identity=inside.identity,
+            account=inside.account,
             resources=Resources(millicores=int(limits["cpu"].removesuffix("m")), memory=int(limits["memory"])),
-            workdir=self.run(name, "pwd").strip(),
-            secret=self.run(name, f"cat {_SECRET_FILE}") if has_secret else "",
-            secret_reader=int(uid[0]),
-            told=told + self.core.read_namespaced_pod_log(name, "default") + self.run(name, "env"),
+            workdir=inside.workdir,
+            secret=inside.secret,
+            secret_reader=inside.identity.uid,
+            told=told + self.core.read_namespaced_pod_log(name, "default") + inside.env,
         )
-
-    def can_write(self, name: str, folder: str) -> bool:
-        self.run(name, f"ls {folder}")
-        return self._run(name, f"touch {folder}/written")[0] == 0
-
-    def run(self, name: str, command: str) -> str:
-        """What a command prints in a container; it must succeed."""
-        status, output = self._run(name, command)
-        assert status == 0, output
-        return output
 
     def close(self) -> None:
         """Remove what was made with this binding, and nothing else."""
@@ -138,36 +137,7 @@ class KubernetesBinding:
                 with contextlib.suppress(NotFoundException):
                     name = service.metadata.name if service.metadata else ""
                     self.core.delete_namespaced_service(str(name), "default", _preload_content=False)
-
-    def _run(self, name: str, command: str) -> tuple[int, str]:
-        wait_until(lambda: self.pod(name).status.phase == "Running")
-        call = stream(
-            self.core.connect_get_namespaced_pod_exec,
-            name,
-            "default",
-            command=command.split(),
-            stdout=True,
-            stderr=True,
-            stdin=False,
-            tty=False,
-            _preload_content=False,
-        )
-        call.run_forever(timeout=20)
-        status, output = int(call.returncode), str(call.read_all())
-        call.sock.shutdown()
-        return status, output
-
-
-def container_killer(folder: Path) -> Callable[[str], None]:
-    """Ends the process of a container of the node whose state is below a folder."""
-    program = shutil.which("ctr")
-    assert program is not None
-
-    def kill(container_id: str) -> None:
-        socket = str(folder / "node" / "ctr.sock")
-        subprocess.run([program, "-a", socket, "-n", "k8s.io", "tasks", "kill", "-s", "KILL", container_id], check=True)
-
-    return kill
+        self.api.close()  # type: ignore[no-untyped-call]  # the library has no types here
 
 
 _AWAY = {

@@ -14,6 +14,7 @@ from docker import APIClient
 from tests.runtimes.binding import Ear, exited, usable
 from tests.runtimes.contract import RuntimeContract
 from tests.runtimes.docker_binding import DockerBinding
+from tests.runtimes.optional_contract import ForceContract, ServiceContract
 from tests.runtimes.orders import IDENTITY, RESOURCES, SECRET, order, wait_until
 from tests.runtimes.proxy import Proxy
 
@@ -29,7 +30,7 @@ def binding(docker_binding: DockerBinding) -> DockerBinding:
     return docker_binding
 
 
-class TestDocker(RuntimeContract):
+class TestDocker(RuntimeContract, ForceContract, ServiceContract):
     """The contract."""
 
 

@@ -1,15 +1,27 @@
 """The Kubernetes runtime keeps the contract on a real cluster."""
 
 import pytest
+from tests.runtimes.cluster_binding import ClusterBinding
 from tests.runtimes.contract import RuntimeContract
-from tests.runtimes.kubernetes_binding import KubernetesBinding
+from tests.runtimes.kubernetes_api_contract import ApiContract
+from tests.runtimes.kubernetes_contract import KubernetesContract
+from tests.runtimes.optional_contract import ForceContract, ServiceContract
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
 
-class TestKubernetes(RuntimeContract):
+@pytest.fixture
+def binding(cluster_binding: ClusterBinding) -> ClusterBinding:
+    return cluster_binding
+
+
+class TestKubernetes(RuntimeContract, ForceContract, ServiceContract):
     """The contract, on pods."""
 
-    @pytest.fixture
-    def binding(self, kubernetes_binding: KubernetesBinding) -> KubernetesBinding:
-        return kubernetes_binding
+
+class TestCluster(KubernetesContract):
+    """What only a cluster has."""
+
+
+class TestApi(ApiContract):
+    """What API servers and kubelets say."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from tests.runtimes.binding import Reality
 from tests.runtimes.contract import RuntimeContract
+from tests.runtimes.optional_contract import ForceContract, ServiceContract
 from tests.runtimes.orders import image, order
 
 from calipso.events.values import FailureReason, ImageSpec, Mode, Protocol, Runtime
@@ -77,7 +78,7 @@ def binding() -> Iterator[MemoryBinding]:
     made.world.close()
 
 
-class TestMemory(RuntimeContract):
+class TestMemory(RuntimeContract, ForceContract, ServiceContract):
     def test_a_target_can_refuse(self, binding: MemoryBinding) -> None:
         binding.world.refusal = "no more of this"
         with pytest.raises(RuntimeFailed) as caught:

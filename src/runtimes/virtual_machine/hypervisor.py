@@ -111,7 +111,7 @@ class Hypervisor:
             self._lock.release()
 
     def _connect(self) -> Connection:
-        _run_events()
+        run_events()
         made = libvirt.open(self._uri)
         interval = max(1, round(self._timeout / (_BEATS + 1)))
         found(lambda: made.setKeepAlive(interval, _BEATS), libvirt.VIR_ERR_NO_SUPPORT)
@@ -157,7 +157,7 @@ def found(look: Callable[[], T], *absent: int) -> T | None:
 
 
 @cache
-def _run_events() -> None:
+def run_events() -> None:
     """Let libvirt's events arrive, for all connections of this process."""
     # errors are raised; libvirt would also print them
     libvirt.registerErrorHandler(lambda *_: None, None)

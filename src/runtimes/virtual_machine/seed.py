@@ -13,13 +13,18 @@ from pycdlib import PyCdlib
 
 from calipso.events.container import ContainerRequested
 from calipso.events.values import Mode, Protocol
+from calipso.runtimes.names import lawful_name
 from calipso.runtimes.protocol import Order
 
 FOLDER = "/etc/calipso"
 SECRET_FILE = f"{FOLDER}/vnc_password"
 WORKDIR_FILE = f"{FOLDER}/workdir"
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_OUR_ACCOUNT = "calipso"
+# programs that make accounts are stricter than Linux
+_UNUSUAL = re.compile(r"[^a-z0-9_-]")
+_ROOT = "root"
+# an account of this name that the image brings must not lend its number to the user
+_TAKE_OVER = '! id "$1" || usermod --non-unique --uid "$2" --gid "$3" "$1"'
 _WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
 _WITH_LOGIN = frozenset({Protocol.RDP, Protocol.SSH})
 _OPTIONS = {"9p": "trans=virtio,version=9p2000.L,msize=262144", "virtiofs": "defaults"}
@@ -27,8 +32,9 @@ _OPTIONS = {"9p": "trans=virtio,version=9p2000.L,msize=262144", "virtiofs": "def
 
 def account(request: ContainerRequested) -> str:
     """The name of the account in the guest: that with which Guacamole signs in, or that of the user."""
-    wanted = request.image.parameters.get("username", ""), request.account
-    return next((name for name in wanted if _ACCOUNT.fullmatch(name) and name != "root"), _OUR_ACCOUNT)
+    wanted = request.image.parameters.get("username", "")
+    name = wanted if _ACCOUNT.fullmatch(wanted) else _UNUSUAL.sub("_", lawful_name(request.account).lower())
+    return f"_{name}" if name == _ROOT else name
 
 
 def has_secret(order: Order, *, own_screen: bool) -> bool:
@@ -54,7 +60,11 @@ def user_data(order: Order, *, own_screen: bool, shares: str) -> Mapping[str, An
     logs_in = secret and request.image.protocol in _WITH_LOGIN
     config: dict[str, Any] = {
         # the module for groups cannot give them numbers
-        "bootcmd": [_group(name, request.identity.gid), *(_group(_other(g), g) for g in request.identity.groups)],
+        "bootcmd": [
+            _group(name, request.identity.gid),
+            *(_group(_other(number), number) for number in request.identity.groups),
+            _once("account", "sh", "-c", _TAKE_OVER, "sh", name, str(request.identity.uid), str(request.identity.gid)),
+        ],
         "users": [_user(request, name, locked=not logs_in)],
         "write_files": list(_files(request, name, secret)),
         "ssh_pwauth": bool(logs_in) and request.image.protocol is Protocol.SSH,
@@ -84,8 +94,13 @@ def disk(order: Order, config: Mapping[str, Any]) -> bytes:
 
 
 def _group(name: str, number: int) -> Sequence[str]:
-    # once in the life of the guest; the number may have another name in the image
-    return ["cloud-init-per", "instance", f"group-{number}", "groupadd", "--non-unique", "--gid", str(number), name]
+    # the number may have another name in the image
+    return _once(f"group-{number}", "groupadd", "--non-unique", "--gid", str(number), name)
+
+
+def _once(what: str, *command: str) -> Sequence[str]:
+    """A command that runs once in the life of the guest."""
+    return ["cloud-init-per", "instance", f"calipso-{what}", *command]
 
 
 def _other(number: int) -> str:

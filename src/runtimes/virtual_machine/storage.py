@@ -114,8 +114,13 @@ class Pool:
         backing = ET.SubElement(clone, "backingStore")
         ET.SubElement(backing, "path").text = base.path()
         ET.SubElement(backing, "format", type=_kind(base))
-        made = found(lambda: self._pool.createXML(ET.tostring(clone, encoding="unicode")), _EXISTS)
-        return made is not None
+        try:
+            self._pool.createXML(ET.tostring(clone, encoding="unicode"))
+        except libvirt.libvirtError:
+            if self._volume(self._clone(container_id)) is None:
+                raise
+            return False
+        return True
 
     def fill(self, base: StoredVolume, container_id: UUID, seed: bytes) -> Disks:
         """Make the seed and the log beside the clone; both anew when they are there.
@@ -157,9 +162,6 @@ class Pool:
 
     def _volume(self, name: str) -> StoredVolume:
         return found(lambda: self._pool.storageVolLookupByName(name), libvirt.VIR_ERR_NO_STORAGE_VOL)
-
-
-_EXISTS = libvirt.VIR_ERR_STORAGE_VOL_EXIST
 
 
 def _described(name: str, *, capacity: int, kind: str) -> ET.Element:

@@ -1,0 +1,164 @@
+"""One pod on the node, from its folders to its end, told of as a kubelet does."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from tests.runtimes.kubernetes_double import mounts, telling
+from tests.runtimes.kubernetes_double.resources import PODS
+from tests.runtimes.kubernetes_double.status import Json
+from tests.runtimes.kubernetes_double.store import Store, now
+from tests.runtimes.kubernetes_double.tiny import Process, images
+
+_RETRY_SECONDS = 0.1
+_KNOWN = images()
+
+
+@dataclass(kw_only=True)
+class Node:
+    """What the pods of the node share.
+
+    `tells_of_force` is whether the end of a process by force is told before its pod goes: kubelets of 1.20 do not.
+    """
+
+    store: Store
+    look: Callable[[], None] = lambda: None
+    processes: dict[str, Process] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=dict)
+    tells_of_force: bool = False
+
+
+class Pod:
+    """A pod that the scheduler has given to the node."""
+
+    def __init__(self, node: Node, pod: Json) -> None:
+        self._node = node
+        self._pod = pod
+        self._uid = pod["metadata"]["uid"]
+        self._container_id = f"containerd://{uuid4().hex * 2}"
+        self._begun, self._begun_at = now(), time.monotonic()
+        self._process: Process | None = None
+        self._is_forced = self._is_over = self._is_going = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self._main = asyncio.create_task(self._live())
+        self._main.add_done_callback(raise_failure)
+
+    def hear(self, pod: Json) -> None:
+        """Do what somebody has asked of the pod."""
+        metadata, deadline = pod["metadata"], pod["spec"].get("activeDeadlineSeconds")
+        if metadata.get("deletionTimestamp"):
+            self._is_going = True
+            self._stop(metadata["deletionGracePeriodSeconds"])
+        elif deadline != self._pod["spec"].get("activeDeadlineSeconds"):
+            self._later(self._begun_at + deadline - time.monotonic(), self._expire)
+        self._pod = pod
+
+    def vanish(self) -> None:
+        """End at once: the pod is not there any more."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._process is not None:
+            self._process.kill()
+        self._main.cancel()
+        self._gone()
+
+    async def _live(self) -> None:
+        self._tell_waiting({"reason": "ContainerCreating"}, startTime=self._begun, hostIP="127.0.0.1")
+        while why := mounts.hindrance(self._node.store, self._pod):
+            telling.warn(self._node.store, self._pod, "FailedMount", why)
+            await asyncio.sleep(_RETRY_SECONDS)
+        if await self._has_image():
+            await self._run()
+
+    async def _has_image(self) -> bool:
+        container = self._pod["spec"]["containers"][0]
+        image = container["image"]
+        if image in _KNOWN:
+            return True
+        if container["imagePullPolicy"] == "Never":
+            why = f'Container image "{image}" is not present with pull policy of Never'
+            self._tell_waiting({"reason": "ErrImageNeverPull", "message": why})
+            return False
+        why = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": no such host'
+        self._tell_waiting({"reason": "ErrImagePull", "message": f"rpc error: code = Unknown desc = {why}"})
+        telling.warn(self._node.store, self._pod, "Failed", f'Failed to pull image "{image}": {why}')
+        await asyncio.sleep(_RETRY_SECONDS)
+        self._tell_waiting({"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}"'})
+        return False
+
+    async def _run(self) -> None:
+        (container,) = self._pod["spec"]["containers"]
+        files = mounts.files(self._node.store, self._pod)
+        self._process = Process(_KNOWN[container["image"]], self._account(), files, self._node.look)
+        self._node.processes[self._uid] = self._process
+        self._node.logs[self._uid] = self._process.lines
+        begun = now()
+        statuses = telling.containers(self._pod, {"running": {"startedAt": begun}}, self._container_id)
+        self._tell(phase="Running", conditions=telling.conditions(ready=True), containerStatuses=statuses)
+        code = await self._process.ended()
+        self._gone()
+        if not self._is_forced or self._node.tells_of_force:
+            self._tell_ended(telling.ended(code, begun, self._container_id), has_failed=bool(code))
+        self._leave()
+
+    def _expire(self) -> None:
+        """The pod's time is over: it counts as failed before its process has ended."""
+        if self._is_over or (self._process is not None and not self._process.is_running()):
+            return
+        self._is_over = True
+        self._tell(phase="Failed", **telling.DEADLINE)
+        self._stop(self._pod["spec"]["terminationGracePeriodSeconds"])
+
+    def _stop(self, seconds: float) -> None:
+        if self._process is None or self._main.done():
+            self._main.cancel()
+            self._leave()
+            return
+        self._process.terminate()
+        self._later(seconds, self._force)
+
+    def _force(self) -> None:
+        if self._process is not None and self._process.is_running():
+            self._is_forced = True
+            self._process.kill()
+
+    def _leave(self) -> None:
+        """Take the pod away, now that nothing of it runs, if that was asked for."""
+        metadata = self._pod["metadata"]
+        found = self._node.store.find(PODS, metadata["namespace"], metadata["name"])
+        if self._is_going and found is not None and found["metadata"]["uid"] == self._uid:
+            self._node.store.remove(PODS, metadata["namespace"], metadata["name"])
+
+    def _gone(self) -> None:
+        self._node.processes.pop(self._uid, None)
+        self._node.look()
+
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(max(0.0, seconds), what))
+
+    def _tell_waiting(self, waiting: Json, **others: str) -> None:
+        statuses = telling.containers(self._pod, {"waiting": waiting})
+        self._tell(conditions=telling.conditions(ready=False), containerStatuses=statuses, **others)
+
+    def _tell_ended(self, state: Json, *, has_failed: bool) -> None:
+        self._tell(
+            phase="Failed" if has_failed or self._is_over else "Succeeded",
+            conditions=telling.conditions(ready=False, completed=not has_failed),
+            containerStatuses=telling.containers(self._pod, state, self._container_id),
+        )
+
+    def _tell(self, **status: object) -> None:
+        telling.tell(self._node.store, self._pod, **status)
+
+    def _account(self) -> str:
+        context = self._pod["spec"]["securityContext"]
+        user, group = context.get("runAsUser", 0), context.get("runAsGroup", 0)
+        return f"{user}:{group}, groups {' '.join(map(str, [group, *context.get('supplementalGroups', [])]))}"
+
+
+def raise_failure(task: asyncio.Task[None]) -> None:
+    """Let the loop hear of a task that failed."""
+    if not task.cancelled():
+        task.result()
