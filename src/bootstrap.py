@@ -215,6 +215,7 @@ async def provision(backend: Backend, target_name: str) -> None:
             capacity_lock=partial(backend.database.holding, f"capacity/{target.name}"),
             claimant=claimant,
             stop_grace=timedelta(seconds=backend.settings.stop_grace),
+            web_base=backend.settings.web_base,
         )
         reconciler = Reconciler(
             provisioner=provisioner,

@@ -22,6 +22,7 @@ from calipso.api import (
     images,
     oidc,
     openapi,
+    portal,
     provided,
     proxies,
     quotas,
@@ -36,6 +37,7 @@ from calipso.api.metrics import Metrics
 from calipso.api.outside import openid
 from calipso.api.outside.directory import Directory
 from calipso.api.outside.guacamole import GuacamoleWeb
+from calipso.api.outside.upstream import MESSAGE_BYTES, Upstream
 from calipso.api.problems import Problems
 from calipso.api.routing import Router, Signals, methods_of
 from calipso.api.waiting import Waiting
@@ -59,6 +61,7 @@ BLUEPRINTS: Sequence[Blueprint] = (
     containers.blueprint,
     entering.blueprint,
     openapi.blueprint,
+    portal.blueprint,
     health.blueprint,
 )
 _BODY_BYTES = 2**20
@@ -92,6 +95,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     app.ctx.proxies = proxies.Proxies(backend.settings)
     app.ctx.openid = openid.Provider(backend.settings, app.ctx.calipso.outside)
     app.ctx.directory = Directory(backend.settings, app.ctx.calipso.outside)
+    app.ctx.upstream = Upstream()
     app.ctx.guacamole = GuacamoleWeb(backend.settings, app.ctx.calipso.outside)
     for blueprint in blueprints:
         app.blueprint(blueprint.copy(blueprint.name))
@@ -117,6 +121,7 @@ def _config(settings: Settings) -> Config:
             "REQUEST_TIMEOUT": 30,
             "RESPONSE_TIMEOUT": max(settings.run_limit, settings.stop_grace) + _SLACK_SECONDS,
             "TOUCHUP": False,  # it rewrites the library's own classes, for one application of the process
+            "WEBSOCKET_MAX_SIZE": MESSAGE_BYTES,
         },
         env_prefix="",
     )

@@ -74,6 +74,7 @@ async def check_lawful(request: SanicRequest) -> None:
     if _BROKEN_ESCAPE.search(target):
         raise Invalid("address", "has a % without two hexadecimal digits behind it")
     _check_text("address", unquote_to_bytes(target))
+    # a body that is passed on has not been read, and is not ours to judge
     if request.body:
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind not in _BODY_TYPES:

@@ -38,7 +38,7 @@ async def active(request: Request) -> HTTPResponse:
 async def one(request: Request, number: str) -> HTTPResponse:
     """One container by its integer id."""
     row = await visible_row(request, number)
-    return json(container_object(row, caller_of(request), context_of(request).backend.keys))
+    return json(container_object(row, request))
 
 
 @blueprint.get("/users/<username:str>/containers/", unquote=True)
@@ -77,8 +77,7 @@ async def active_rows(request: Request, username: str) -> Sequence[ContainerRow]
 
 def answer(request: Request, rows: Sequence[ContainerRow]) -> HTTPResponse:
     """An array of container objects."""
-    caller, keys = caller_of(request), context_of(request).backend.keys
-    return json([container_object(row, caller, keys) for row in rows])
+    return json([container_object(row, request) for row in rows])
 
 
 def _visible_to(request: Request) -> UUID | None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from calipso import credentials
 from calipso.api.auth import signed_in
-from calipso.api.container_objects import THROUGH_GUACAMOLE
+from calipso.api.container_objects import THROUGH_GUACAMOLE, address_of
 from calipso.api.containers import visible_row
 from calipso.api.context import caller_of, context_of
 from calipso.api.outside.guacamole import GuacamoleWeb
@@ -55,8 +55,8 @@ async def enter_own(request: Request, number: str) -> HTTPResponse:
         raise NotPermitted("a container is entered by its owner only")
     if row.state is not State.RUNNING:
         raise Conflict("container", f"it is {row.state.value}; it can be entered while it is running")
-    if row.link:
-        return json({"url": row.link})
+    if address := address_of(row, request):
+        return json({"url": address})
     if row.protocol not in THROUGH_GUACAMOLE:
         raise Conflict("container", "it is not entered through Guacamole, and has no link")
     return json({"url": await _open(request, row)})

@@ -78,6 +78,11 @@ def _shipped(file: str) -> bytes:
     return Path(str(distribution("swagger-ui-py").locate_file(f"swagger_ui/static/{file}"))).read_bytes()
 
 
+def is_described(route: Route) -> bool:
+    """Whether the document tells of a route: what a container's own service answers is its own affair."""
+    return not getattr(route.ctx, "passed_on", False)
+
+
 def describe(routes: Iterable[Route]) -> Mapping[str, Any]:
     """The document of these routes, without the address of the server."""
     paths: dict[str, dict[str, Any]] = {}

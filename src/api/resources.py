@@ -258,4 +258,4 @@ async def _answer(request: Request, container_id: UUID, *, status: int) -> HTTPR
     row = await context.query(partial(containers.by_uuid, container_id=container_id))
     if row is None:
         raise NotFound("container", str(container_id))
-    return json(container_object(row, caller_of(request), context.backend.keys), status=status)
+    return json(container_object(row, request), status=status)

@@ -17,6 +17,7 @@ from sanic import Sanic
 from sanic.exceptions import ServiceUnavailable
 from sanic.http.constants import Stage
 from sanic.server.async_server import AsyncioServer
+from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from calipso.api.app import App, create_app
 from calipso.api.tls import server_context
@@ -101,6 +102,7 @@ async def serving(backend: Backend, listener: socket.socket) -> AsyncIterator[st
                 hearing.cancel()
     finally:
         await app.ctx.calipso.outside.close()
+        await app.ctx.upstream.close()
         Sanic.unregister_app(app)
 
 
@@ -109,7 +111,9 @@ async def _make_server(app: App, listener: socket.socket, context: ssl.SSLContex
     options: dict[str, object] = {"start_serving": False}
     if context is not None:
         options |= {"ssl_handshake_timeout": _HANDSHAKE_SECONDS, "ssl_shutdown_timeout": _CUT_SECONDS}
-    server = await app.create_server(sock=listener, ssl=context, backlog=_BACKLOG, asyncio_server_kwargs=options)
+    server = await app.create_server(
+        sock=listener, ssl=context, backlog=_BACKLOG, protocol=WebSocketProtocol, asyncio_server_kwargs=options
+    )
     if server is None:
         raise RuntimeError("the library made no server")
     await server.startup()  # type: ignore[no-untyped-call]  # the library has no types here

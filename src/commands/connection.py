@@ -1,8 +1,9 @@
-"""What an image may say of its connection in Guacamole: the parameters of each protocol.
+"""What an image may say of its connection: the parameters of each protocol.
 
 guacd is silent about names that it does not know and about values that it cannot read, so both are refused here. What
 would be a secret, and where the container is, are no affair of the catalogue. The names are those of the chapter
-"Configuring connections" of Guacamole's manual.
+"Configuring connections" of Guacamole's manual. Those of http are ours: `prefix` says whether a service keeps the path
+under which the API passes it on or wants it stripped, `token` under which name it takes its password in an address.
 """
 
 import re
@@ -55,6 +56,7 @@ PARAMETERS: Mapping[Protocol, Mapping[str, str]] = {
         **_all(_TEXT, "username host-key sftp-root-directory font-name color-scheme terminal-type command locale"),
         **_all(_TEXT, "timezone typescript-path typescript-name"),
     },
+    Protocol.HTTP: {"prefix": "keep|strip", "token": "[A-Za-z_][A-Za-z0-9_-]{0,31}"},
 }
 
 
@@ -75,7 +77,7 @@ def check_parameters(protocol: Protocol, given: Mapping[str, str]) -> None:
 
 def _unknown(protocol: Protocol, name: str, known: Mapping[str, str]) -> str:
     if not known:
-        return f"an image of protocol {protocol.value or '(empty)'} has no connection in Guacamole"
+        return f"an image of protocol {protocol.value or '(empty)'} has no parameters"
     near = get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
     return f"{name[:100]!r} cannot be set for {protocol}{hint}"

@@ -61,6 +61,8 @@ containers = Table(
     Column("host", PlainText, nullable=False),
     Column("port", Whole, nullable=False),
     Column("link", PlainText, nullable=False),
+    Column("web_prefix", PlainText, nullable=False),
+    Column("web_token", PlainText, nullable=False),
     Column("image_digest", PlainText, nullable=False),
     Column("failure_reason", PlainText, nullable=False),
     Column("failure_detail", PlainText, nullable=False),
@@ -77,6 +79,8 @@ Index("kept_on_target", containers.c.target, postgresql_where=_KEPT)  # few of a
 @dataclass(frozen=True, kw_only=True)
 class ContainerRow:
     """A container; `id`, `user_wire_id` and `image_wire_id` (None when the image was withdrawn) are ids of the wire.
+
+    `web_prefix` and `web_token` are what the image says of a service of HTTP by the parameters `prefix` and `token`.
 
     `created` is when it was asked for, `started` when it became usable, `ended` when it ceased to be active.
     """
@@ -105,6 +109,8 @@ class ContainerRow:
     host: str
     port: int
     link: str
+    web_prefix: str
+    web_token: str
     image_digest: str
     failure_reason: FailureReason | None
     failure_detail: str
@@ -165,6 +171,8 @@ def _requested(event: facts.ContainerRequested, recorded: Recorded) -> Row:
         "host": "",
         "port": 0,
         "link": "",
+        "web_prefix": event.image.parameters.get("prefix", ""),
+        "web_token": event.image.parameters.get("token", ""),
         "image_digest": "",
         "failure_reason": "",
         "failure_detail": "",

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 
 from calipso.events.container import ContainerRequested
+from calipso.events.values import Protocol
+from calipso.runtimes.protocol import Order
 
 HOME = "/tmp/home"  # noqa: S108 - inside the container
 _LONGEST = 32  # what the tools of Linux bear
@@ -43,10 +45,11 @@ def names_for(request: ContainerRequested, passwd: str = _PASSWD, group: str = _
     return Names(passwd=_joined([*others, line]), group=_joined([*group.splitlines(), *lines]))
 
 
-def environment(request: ContainerRequested) -> dict[str, str]:
+def environment(order: Order) -> dict[str, str]:
     """What the processes of a container find in their environment."""
-    name = lawful_name(request.account)
-    return {"HOME": HOME, "USER": name, "LOGNAME": name, "PYTHONUNBUFFERED": "0"}
+    name = lawful_name(order.request.account)
+    web = {"CALIPSO_WEB_PREFIX": order.web_prefix} if order.request.image.protocol is Protocol.HTTP else {}
+    return {"HOME": HOME, "USER": name, "LOGNAME": name, "PYTHONUNBUFFERED": "0", **web}
 
 
 def lawful_name(account: str) -> str:

@@ -63,11 +63,13 @@ class Order:
     """All that a runtime must know to make one container.
 
     `secret` is the password that the container's service asks for; it reaches the container by a file only.
+    `web_prefix` is the path under which browsers see its web service, with a slash at both ends.
     """
 
     request: ContainerRequested
     name: str
     secret: str
+    web_prefix: str = "/"
 
 
 class Status(StrEnum):

@@ -72,6 +72,7 @@ class Provisioner:
         capacity_lock: keeps the provisioners of the target apart while room is counted.
         claimant: the name under which this provisioner claims starts; unique among the living.
         stop_grace: how long a process may take to end when it is asked to.
+        web_base: the path below which browsers find the web services of containers.
     """
 
     target: Target
@@ -82,6 +83,7 @@ class Provisioner:
     capacity_lock: Callable[[], contextlib.AbstractAsyncContextManager[Any]]
     claimant: str
     stop_grace: timedelta
+    web_base: str = "/web/"
     _turns: Turns = field(default_factory=Turns)
     _without_room: set[UUID] = field(default_factory=set)
     _starting: dict[UUID, asyncio.Task[Any]] = field(default_factory=dict)
@@ -203,6 +205,7 @@ class Provisioner:
             request=request,
             name=container_name(request.container_id),
             secret=vnc_password(self.keys, request.key_number, request.container_id),
+            web_prefix=f"{self.web_base}{request.container_id}/",
         )
 
     async def _create(self, container: Container) -> Observation:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -54,6 +55,13 @@ class HttpSettings(BaseSettings):
             description="address of this API as browsers see it, with its path or of its host alone; empty: as asked"
         ),
     ] = ""
+    web_direct: Annotated[
+        bool,
+        Field(
+            description="whether web services of containers are opened at their own address, which browsers must then "
+            "reach, instead of through the API at web/<container>/"
+        ),
+    ] = False
     frontend_calipso: Annotated[Url, Field(description="address of the web frontend")] = ""
 
     @field_validator("base_path")
@@ -67,6 +75,11 @@ class HttpSettings(BaseSettings):
             message = "must be a path of plain characters such as /calipsoplus-services/"
             raise ValueError(message)
         return path
+
+    @property
+    def web_base(self) -> str:
+        """The path below which browsers find the web services of containers, with a slash at both ends."""
+        return f"{urlsplit(self.backend_calipso).path.rstrip('/') or self.base_path.rstrip('/')}/web/"
 
     def http_faults(self) -> Iterator[str]:
         """What is wrong with these settings together."""

@@ -33,10 +33,13 @@ def basic(name: str, password: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Api:
-    """A served installation: `url` is where it answers, `backend` how tests act on it beside HTTP."""
+    """A served installation: `url` is where it answers, `base_path` below which path (without its last slash),
+    `backend` how tests act on it beside HTTP.
+    """
 
     url: str
     backend: Backend
+    base_path: str = ""
 
     def obey(self, command: object) -> None:
         """Issue a command as the command line does."""
@@ -68,7 +71,9 @@ class Api:
     async def signed_in(self, name: str, password: str = PASSWORD) -> AsyncIterator[aiohttp.ClientSession]:
         """A client signed in by cookie, which sends the token with every request."""
         async with self.anonymous() as session:
-            async with session.post("/login/", json={"username": name, "password": password}) as answer:
+            async with session.post(
+                f"{self.base_path}/login/", json={"username": name, "password": password}
+            ) as answer:
                 assert answer.status == 200, await answer.text()
                 session.headers["X-CSRFToken"] = answer.cookies["csrftoken"].value
             yield session

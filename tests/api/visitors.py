@@ -58,7 +58,7 @@ class Visitor:
         headers = {"Authorization": aiohttp.encode_basic_auth(self.name, PASSWORD)} if self.name else {}
         if kind:
             headers["Content-Type"] = kind
-        url = URL(self.api.url + path, encoded=True)
+        url = URL(f"{self.api.url}{self.api.base_path}{path}", encoded=True)
         async with (
             aiohttp.ClientSession(headers=headers) as session,
             session.request(method, url, json=body, data=data, allow_redirects=False) as answer,

@@ -198,14 +198,18 @@ async def test_what_does_not_run_is_not_entered(people: People) -> None:
     assert (page.status, "has ended" in content(page)) == (404, True)
 
 
-async def test_what_has_a_link_is_opened_by_it(people: People) -> None:
-    notebook = await start(people.bob, protocol=Protocol.HTTP, link="http://10.0.0.7:8888/?token=abc")
+@pytest.mark.parametrize(
+    ("protocol", "place"), [(Protocol.HTTP, "{api}/web/{container}/"), (Protocol.NONE, "http://10.0.0.7:8888/")]
+)
+async def test_what_has_a_link_is_opened_by_it(people: People, protocol: Protocol, place: str) -> None:
+    notebook = await start(people.bob, protocol=protocol, link="http://10.0.0.7:8888/?token=abc")
     answer = await people.bob.ask("POST", f"/containers/{notebook.shown['id']}/enter")
-    assert (answer.status, answer.json()) == (200, {"url": "http://10.0.0.7:8888/?token=abc"})
+    address = place.format(api=people.bob.api.url, container=notebook.container_id)
+    assert (answer.status, answer.json()) == (200, {"url": f"{address}?token=abc"})
 
 
 async def test_what_has_neither_link_nor_connection_is_told(people: People) -> None:
-    plain = await start(people.bob, protocol=Protocol.HTTP)
+    plain = await start(people.bob, protocol=Protocol.NONE)
     assert (await people.bob.ask("POST", f"/containers/{plain.shown['id']}/enter")).status == 409
 
 

@@ -70,6 +70,8 @@ def test_a_requested_container_has_its_name_and_ids_at_once(connection: Connecti
         host="",
         port=0,
         link="",
+        web_prefix="",
+        web_token="",
         image_digest="",
         failure_reason=None,
         failure_detail="",

@@ -47,6 +47,8 @@ class Upstream:
     async def tell(self, request: web.Request) -> web.StreamResponse:
         """Keep a request; answer it with a stream of events when it asks for one."""
         self.asked.append(request)
+        if request.path.endswith("/socket"):
+            return await _echo(request)
         self.bodies.append(await request.read())
         if not request.path.endswith("/events"):
             return web.json_response({})
@@ -56,6 +58,14 @@ class Upstream:
         await self.go_on.wait()
         await answer.write(b"data: second\n\n")
         return answer
+
+
+async def _echo(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(protocols=("chat",))
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_str(f"echo {message.data}")
+    return socket
 
 
 @asynccontextmanager
@@ -189,6 +199,11 @@ class FrontContract:
         assert not [value for value in SPOOFED.values() if value != "http" and value in told]
         assert not [name for name in asked.headers if "_" in name]
 
+    async def test_web_services_of_containers(self, begin: Begin, browse: Browse) -> None:
+        async with upstream() as behind:
+            with begin(behind.port) as front:
+                await _use_services(front, behind, browse)
+
     async def test_events_pass_as_they_come(self, begin: Begin, browse: Browse) -> None:
         async with upstream() as behind:
             with begin(behind.port) as front:
@@ -226,3 +241,22 @@ async def _send(front: Front, request: bytes) -> None:
         await asyncio.wait_for(reader.read(65536), 10)
     finally:
         writer.close()
+
+
+async def _use_services(front: Front, behind: Upstream, browse: Browse) -> None:
+    async with browse() as session:
+        below = f"{front.url}/web/1/"
+        async with session.ws_connect(f"{below}socket?a=1", protocols=("chat",), headers=SPOOFED) as socket:
+            await socket.send_str("hello")
+            assert (await socket.receive_str(), socket.protocol) == ("echo hello", "chat")
+        (asked,) = behind.asked
+        assert (asked.raw_path, asked.headers["X-Forwarded-Prefix"]) == ("/web/1/socket?a=1", PREFIX)
+        assert not {"EAAHash", "uid"} & set(asked.headers)
+        address = URL(f"{below}a%2Fb%20c;d?e=%2F", encoded=True)
+        async with session.put(address, data=io.BytesIO(b"x" * 5 * 2**20)) as answer:
+            assert answer.status == 200
+        assert behind.asked[-1].raw_path == "/web/1/a%2Fb%20c;d?e=%2F"
+        assert len(behind.bodies[-1]) == 5 * 2**20
+        for path in ("/web/../metrics", "/web/%2e%2e/metrics", "/web/../../web/1/"):
+            async with session.get(URL(front.url + path, encoded=True)) as answer:
+                assert answer.status == 404

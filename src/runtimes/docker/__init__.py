@@ -23,7 +23,6 @@ from calipso.runtimes.docker.order import (
     SECRET_FOLDER,
     Labels,
     Limits,
-    has_secret,
     host_settings,
     names_archive,
     secret_archive,
@@ -32,6 +31,7 @@ from calipso.runtimes.docker.order import (
 from calipso.runtimes.docker.watch import ends
 from calipso.runtimes.names import Names, names_for
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
+from calipso.runtimes.services import has_secret
 
 _CONFLICT = 409
 _MOTION_SECONDS = 5

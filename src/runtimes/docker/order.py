@@ -11,18 +11,16 @@ from docker.types import LogConfig, Mount
 
 from calipso.commands.volumes import is_below
 from calipso.events.container import ContainerRequested
-from calipso.events.values import Identity, ImageSpec, Mode, Protocol, Volume
+from calipso.events.values import Identity, Mode, Volume
 from calipso.runtimes.names import Names, environment
 from calipso.runtimes.protocol import Order
+from calipso.runtimes.services import has_secret, service_port
 
 _INSTALLATION, _FACILITY = "calipso.installation", "calipso.facility"
 _TARGET, _CONTAINER = "calipso.target", "calipso.container"
 SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
 NAMES_FOLDER = "/etc"
 _SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
-_WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
-_PORTS = {Protocol.VNC: "5901/tcp", Protocol.RDP: "3389/tcp", Protocol.SSH: "22/tcp"}
-_WEB_PORT = "8888/tcp"
 _RUN_BYTES = 64 * 2**20
 
 
@@ -70,16 +68,6 @@ class Labels:
             return None
 
 
-def service_port(image: ImageSpec) -> str:
-    """The port on which an image's service listens, such as `5901/tcp`."""
-    return image.port_hook or _PORTS.get(image.protocol, _WEB_PORT)
-
-
-def has_secret(image: ImageSpec) -> bool:
-    """Whether an image's service asks for a password."""
-    return image.protocol in _WITH_SECRET
-
-
 def settings(order: Order, labels: Labels) -> dict[str, Any]:
     """What `create_container` takes, besides the settings for the host."""
     request = order.request
@@ -88,7 +76,7 @@ def settings(order: Order, labels: Labels) -> dict[str, Any]:
         "name": order.name,
         "labels": labels.of(request.container_id),
         "user": f"{request.identity.uid}:{request.identity.gid}",
-        "environment": environment(request),
+        "environment": environment(order),
         "working_dir": _working_folder(request),
         "ports": [tuple(service_port(request.image).split("/"))],
         "use_config_proxy": False,  # this account's own settings are not the containers'

@@ -9,9 +9,10 @@ from uuid import UUID
 from calipso.commands.volumes import is_below
 from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
-from calipso.events.values import ImageSpec, Mode, Protocol, Volume
+from calipso.events.values import ImageSpec, Mode, Volume
 from calipso.runtimes.names import environment, names_for
 from calipso.runtimes.protocol import Order
+from calipso.runtimes.services import has_secret, service_port
 
 Manifest = dict[str, Any]
 
@@ -20,9 +21,6 @@ _INSTALLATION, _FACILITY = f"{_PREFIX}/installation", f"{_PREFIX}/facility"
 _TARGET, _CONTAINER = f"{_PREFIX}/target", f"{_PREFIX}/container"
 SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
 SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
-_WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
-_PORTS = {Protocol.VNC: 5901, Protocol.RDP: 3389, Protocol.SSH: 22}
-_WEB_PORT = 8888
 _NAMES_FILES = ("passwd", "group")
 _RUN_BYTES = 64 * 2**20
 
@@ -77,14 +75,9 @@ class Cluster:
     grace: int
 
 
-def service_port(image: ImageSpec) -> int:
+def service_number(image: ImageSpec) -> int:
     """The TCP port on which an image's service listens."""
-    return int(image.port_hook.partition("/")[0]) if image.port_hook else _PORTS.get(image.protocol, _WEB_PORT)
-
-
-def has_secret(image: ImageSpec) -> bool:
-    """Whether an image's service asks for a password."""
-    return image.protocol in _WITH_SECRET
+    return int(service_port(image).partition("/")[0])
 
 
 def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
@@ -116,8 +109,8 @@ def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
                     "name": "main",
                     "image": request.image.reference,
                     "imagePullPolicy": cluster.pull_policy,
-                    "env": [{"name": name, "value": value} for name, value in environment(request).items()],
-                    "ports": [{"containerPort": service_port(request.image), "protocol": "TCP"}],
+                    "env": [{"name": name, "value": value} for name, value in environment(order).items()],
+                    "ports": [{"containerPort": service_number(request.image), "protocol": "TCP"}],
                     "resources": _resources(request),
                     "volumeMounts": folders.mounts(),
                     "securityContext": {
@@ -159,7 +152,7 @@ def secret(order: Order, labels: Labels) -> Manifest:
 
 def service(order: Order, labels: Labels, cluster: Cluster, owner: Manifest) -> Manifest:
     """The address at which the pod's service is reached."""
-    port = service_port(order.request.image)
+    port = service_number(order.request.image)
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -184,7 +177,7 @@ def network_policy(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
             "ingress": [
                 {
                     "from": [{"ipBlock": {"cidr": network}} for network in cluster.networks],
-                    "ports": [{"port": service_port(order.request.image), "protocol": "TCP"}],
+                    "ports": [{"port": service_number(order.request.image), "protocol": "TCP"}],
                 }
             ],
         },

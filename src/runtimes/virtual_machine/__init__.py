@@ -15,7 +15,7 @@ from calipso.runtimes.docker.folders import make_folders
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Target
 from calipso.runtimes.virtual_machine import seed
 from calipso.runtimes.virtual_machine.answer import is_off, log_lines, observed, parsed
-from calipso.runtimes.virtual_machine.domain import Host, definition, host_kind, service_port
+from calipso.runtimes.virtual_machine.domain import Host, definition, guest_port, host_kind
 from calipso.runtimes.virtual_machine.hypervisor import Connection, Hypervisor, Machine, found, refusals
 from calipso.runtimes.virtual_machine.marks import STARTED, Owner
 from calipso.runtimes.virtual_machine.storage import Contents, Pool, Streams
@@ -271,7 +271,7 @@ class VirtualMachineRuntime:
         )
 
     def _seed(self, order: Order) -> bytes:
-        own_screen = not service_port(order.request.image)
+        own_screen = not guest_port(order.request.image)
         return seed.disk(order, seed.user_data(order, own_screen=own_screen, shares=self._target.shares))
 
 

@@ -6,12 +6,11 @@ from xml.etree import ElementTree as ET
 
 from calipso.events.values import ImageSpec, Mode, Protocol, Volume
 from calipso.runtimes.protocol import Order
+from calipso.runtimes.services import service_port
 from calipso.runtimes.virtual_machine.marks import Owner
 from calipso.runtimes.virtual_machine.seed import tag
 from calipso.runtimes.virtual_machine.storage import Disks
 
-_PORTS = {Protocol.VNC: 0, Protocol.RDP: 3389, Protocol.SSH: 22}
-_WEB_PORT = 8888
 # a machine must have a size, where an image may leave it open
 _MEMORY = 2 * 2**30
 _PERIOD_MICROSECONDS = 100_000
@@ -53,14 +52,15 @@ def host_kind(capabilities: str) -> tuple[str, str]:
     return "kvm", own
 
 
-def service_port(image: ImageSpec) -> int:
+def guest_port(image: ImageSpec) -> int:
     """The port in the guest on which an image's service listens; 0 where the hypervisor serves the screen by VNC."""
-    return int(image.port_hook.split("/")[0]) if image.port_hook else _PORTS.get(image.protocol, _WEB_PORT)
+    is_screen = image.protocol is Protocol.VNC and not image.port_hook
+    return 0 if is_screen else int(service_port(image).partition("/")[0])
 
 
 def definition(order: Order, host: Host, disks: Disks, owner: Owner) -> str:
     """The definition of a machine, with the secret in it where the hypervisor asks for it."""
-    request, port = order.request, service_port(order.request.image)
+    request, port = order.request, guest_port(order.request.image)
     domain = ET.Element("domain", type=host.kind)
     ET.SubElement(domain, "name").text = order.name
     ET.SubElement(domain, "uuid").text = str(request.container_id)

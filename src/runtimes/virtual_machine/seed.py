@@ -15,17 +15,18 @@ from calipso.events.container import ContainerRequested
 from calipso.events.values import Mode, Protocol
 from calipso.runtimes.names import lawful_name
 from calipso.runtimes.protocol import Order
+from calipso.runtimes.services import has_secret
 
 FOLDER = "/etc/calipso"
 SECRET_FILE = f"{FOLDER}/vnc_password"
 WORKDIR_FILE = f"{FOLDER}/workdir"
+WEB_PREFIX_FILE = f"{FOLDER}/web_prefix"
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # programs that make accounts are stricter than Linux
 _UNUSUAL = re.compile(r"[^a-z0-9_-]")
 _ROOT = "root"
 # an account of this name that the image brings must not lend its number to the user
 _TAKE_OVER = '! id "$1" || usermod --non-unique --uid "$2" --gid "$3" "$1"'
-_WITH_SECRET = frozenset({Protocol.VNC, Protocol.RDP, Protocol.SSH})
 _WITH_LOGIN = frozenset({Protocol.RDP, Protocol.SSH})
 _OPTIONS = {"9p": "trans=virtio,version=9p2000.L,msize=262144", "virtiofs": "defaults"}
 
@@ -35,11 +36,6 @@ def account(request: ContainerRequested) -> str:
     wanted = request.image.parameters.get("username", "")
     name = wanted if _ACCOUNT.fullmatch(wanted) else _UNUSUAL.sub("_", lawful_name(request.account).lower())
     return f"_{name}" if name == _ROOT else name
-
-
-def has_secret(order: Order, *, own_screen: bool) -> bool:
-    """Whether the guest is told the secret, which where the hypervisor serves the screen is the hypervisor's affair."""
-    return order.request.image.protocol in _WITH_SECRET and not own_screen
 
 
 def tag(number: int) -> str:
@@ -56,7 +52,8 @@ def user_data(order: Order, *, own_screen: bool, shares: str) -> Mapping[str, An
         shares: how folders come into the guest: `9p` or `virtiofs`.
     """
     request = order.request
-    name, secret = account(request), order.secret if has_secret(order, own_screen=own_screen) else ""
+    # where the hypervisor serves the screen, the secret is the hypervisor's affair
+    name, secret = account(request), order.secret if has_secret(request.image) and not own_screen else ""
     logs_in = secret and request.image.protocol in _WITH_LOGIN
     config: dict[str, Any] = {
         # the module for groups cannot give them numbers
@@ -66,7 +63,7 @@ def user_data(order: Order, *, own_screen: bool, shares: str) -> Mapping[str, An
             _once("account", "sh", "-c", _TAKE_OVER, "sh", name, str(request.identity.uid), str(request.identity.gid)),
         ],
         "users": [_user(request, name, locked=not logs_in)],
-        "write_files": list(_files(request, name, secret)),
+        "write_files": list(_files(order, name, secret)),
         "ssh_pwauth": bool(logs_in) and request.image.protocol is Protocol.SSH,
         "mounts": list(_mounts(request, shares)),
     }
@@ -119,8 +116,11 @@ def _user(request: ContainerRequested, name: str, *, locked: bool) -> Mapping[st
     }
 
 
-def _files(request: ContainerRequested, name: str, secret: str) -> Sequence[Mapping[str, Any]]:
+def _files(order: Order, name: str, secret: str) -> Sequence[Mapping[str, Any]]:
+    request = order.request
     files = [_file(WORKDIR_FILE, request.workdir, "root:root", "0444")] if request.workdir else []
+    if request.image.protocol is Protocol.HTTP:
+        files.append(_file(WEB_PREFIX_FILE, order.web_prefix, "root:root", "0444"))
     if secret:
         files.append(_file(SECRET_FILE, secret, f"{name}:{name}", "0400"))
     return files
