@@ -25,7 +25,8 @@ class Target:
     `address` is where the runtime answers (`unix:///var/run/docker.sock`, `tcp://host:2376`); `public_host` is what
     guacd and browsers connect to; `publish_address` is the private address on which ports are published; `guacd_host`
     and `guacd_port` name the guacd near the target, empty meaning Guacamole's own; `capacity` is the number of
-    containers that it holds at most and `starts` the number that it starts at one time.
+    containers that it holds at most and `starts` the number that it starts at one time; without `egress` containers
+    reach nothing outside.
 
     Of a cluster, `namespace` holds the pods, `service` is the kind of their services, `networks` may reach them,
     `volumes` says where folders are (`host`, `nfs:SERVER`, `claim:NAME:ROOT`), `pull_policy` and `pull_secrets` how
@@ -47,6 +48,7 @@ class Target:
     guacd_port: int = 4822
     capacity: int = 1000
     starts: int = 8
+    egress: bool = True
     namespace: str = "default"
     service: str = "NodePort"
     networks: tuple[str, ...] = ()

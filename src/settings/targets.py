@@ -34,6 +34,13 @@ class TargetSettings(BaseModel):
     guacd_port: Annotated[int, Field(description="the port of that guacd")] = 4822
     capacity: Annotated[int, Field(ge=1, description="containers that it holds at most")] = 1000
     starts: Annotated[int, Field(ge=1, description="containers that it starts at one time")] = 8
+    egress: Annotated[
+        bool,
+        Field(
+            description="whether containers may reach what is outside; false on a Docker Engine: ports are not "
+            "published, so guacd, provisioner and API must run on its host"
+        ),
+    ] = True
     namespace: Annotated[
         str,
         Field(
@@ -79,6 +86,9 @@ class TargetSettings(BaseModel):
     def _check_hypervisor(self) -> Self:
         if self.runtime is Runtime.VIRTUAL_MACHINE and "://" not in self.address:
             message = "a target of virtual machines needs `address` (libvirt's URI, such as qemu:///system)"
+            raise ValueError(message)
+        if self.runtime is Runtime.VIRTUAL_MACHINE and not self.egress:
+            message = "what virtual machines may reach is said by their libvirt network: name an isolated one"
             raise ValueError(message)
         return self
 

@@ -95,6 +95,8 @@ def installation_id(made: System) -> str:
 
 
 def remove_all(made: System) -> None:
-    """Remove every container of the installation from the engine."""
+    """Remove every container of the installation from the engine, and its networks."""
     for container in ours(made):
         container.remove(force=True, v=True)
+    for network in docker.from_env().networks.list(filters={"label": f"calipso.installation={installation_id(made)}"}):
+        network.remove()

@@ -100,6 +100,8 @@ class DockerBinding:
         for label in (*labels, f"{_STRANGER}={self.installation}"):
             for item in self.engine.containers(all=True, filters={"label": label}):
                 self.engine.remove_container(item["Id"], force=True, v=True)
+            for network in self.engine.networks(filters={"label": label}):
+                self.engine.remove_network(network["Id"])
 
     def _run(self, name: str, command: str) -> tuple[int, str]:
         made = self.engine.exec_create(name, command)["Id"]

@@ -18,6 +18,7 @@ from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
 from calipso.runtimes.docker.engine import Engine, read_file, words
 from calipso.runtimes.docker.folders import make_folders
+from calipso.runtimes.docker.network import BRIDGE_PREFIX, ensure_network
 from calipso.runtimes.docker.order import (
     NAMES_FOLDER,
     SECRET_FOLDER,
@@ -35,6 +36,8 @@ from calipso.runtimes.services import has_secret
 
 _CONFLICT = 409
 _MOTION_SECONDS = 5
+# a network without containers that run goes with `docker network prune`
+_CAN_VANISH = ("No such container", f"network {BRIDGE_PREFIX}")
 
 
 class _InMotion(Unavailable):
@@ -190,7 +193,8 @@ class DockerRuntime:
 
     def _create(self, client: APIClient, order: Order) -> str:
         processors = self._engine.processors(client) if order.request.resources.millicores else 0
-        host_config = client.create_host_config(**host_settings(order, self._limits, processors))
+        network = ensure_network(client, self._labels, egress=self._target.egress)
+        host_config = client.create_host_config(**host_settings(order, self._limits, processors, network))
         made = client.create_container(**settings(order, self._labels), host_config=host_config)
         return str(made["Id"])
 
@@ -218,7 +222,7 @@ class DockerRuntime:
             client.put_archive(made, NAMES_FOLDER, names_archive(self._names(client, made, request)))
             client.start(made)
         except APIError as error:
-            if isinstance(error, NotFound) and "No such container" in words(error):
+            if isinstance(error, NotFound) and any(thing in words(error) for thing in _CAN_VANISH):
                 raise self._in_motion(order) from error
             _remove(client, made)
             raise _rejected(words(error)) from error

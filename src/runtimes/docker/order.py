@@ -18,6 +18,7 @@ from calipso.runtimes.services import has_secret, service_port
 
 _INSTALLATION, _FACILITY = "calipso.installation", "calipso.facility"
 _TARGET, _CONTAINER = "calipso.target", "calipso.container"
+PORT = "calipso.port"
 SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
 NAMES_FOLDER = "/etc"
 _SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
@@ -47,12 +48,11 @@ class Labels:
 
     def of(self, container_id: UUID) -> dict[str, str]:
         """The labels of one container."""
-        return {
-            _INSTALLATION: self.installation,
-            _FACILITY: self.facility,
-            _TARGET: self.target,
-            _CONTAINER: str(container_id),
-        }
+        return {**self.of_target(), _CONTAINER: str(container_id)}
+
+    def of_target(self) -> dict[str, str]:
+        """The labels of what all containers of the target share."""
+        return {_INSTALLATION: self.installation, _FACILITY: self.facility, _TARGET: self.target}
 
     def filters(self) -> list[str]:
         """The labels that all containers of this installation and target have, as filters read them."""
@@ -74,7 +74,7 @@ def settings(order: Order, labels: Labels) -> dict[str, Any]:
     return {
         "image": request.image.reference,
         "name": order.name,
-        "labels": labels.of(request.container_id),
+        "labels": {**labels.of(request.container_id), PORT: service_port(request.image)},
         "user": f"{request.identity.uid}:{request.identity.gid}",
         "environment": environment(order),
         "working_dir": _working_folder(request),
@@ -83,13 +83,14 @@ def settings(order: Order, labels: Labels) -> dict[str, Any]:
     }
 
 
-def host_settings(order: Order, limits: Limits, processors: int) -> dict[str, Any]:
+def host_settings(order: Order, limits: Limits, processors: int, network: str) -> dict[str, Any]:
     """What `create_host_config` takes.
 
     Args:
         order: what is to be made.
         limits: what every container is held to.
         processors: the number that the engine has; it refuses a limit above it.
+        network: the name of the network that it is in.
     """
     request = order.request
     resources = request.resources
@@ -104,6 +105,7 @@ def host_settings(order: Order, limits: Limits, processors: int) -> dict[str, An
         "tmpfs": _tmpfs(resources.memory),
         "group_add": [str(group) for group in request.identity.groups],
         "mounts": _mounts(request),
+        "network_mode": network,
         "port_bindings": {service_port(request.image): (limits.publish_address, None)},
         "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": str(limits.log_bytes), "max-file": "2"}),
         "restart_policy": {"Name": "no"},

@@ -56,6 +56,7 @@ class KubernetesRuntime:
             pull_policy=target.pull_policy,
             pull_secrets=target.pull_secrets,
             grace=math.ceil(grace.total_seconds()),
+            egress=target.egress,
         )
         self._connection = Connection(target.name, target.address, timeout)
         self._labels = Labels(installation=installation, facility=facility, target=target.name)

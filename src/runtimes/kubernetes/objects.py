@@ -63,7 +63,7 @@ class Cluster:
 
     `service` is `NodePort` or `ClusterIP`; `networks` may reach the pods; `volumes` says where folders are: `host` for
     the node's own, `nfs:SERVER`, or `claim:NAME:ROOT` for a claim whose top is the folder ROOT; `grace` is the time in
-    seconds that a process has to end.
+    seconds that a process has to end. Without `egress` pods reach nothing outside.
     """
 
     namespace: str
@@ -73,6 +73,7 @@ class Cluster:
     pull_policy: str
     pull_secrets: Sequence[str]
     grace: int
+    egress: bool
 
 
 def service_number(image: ImageSpec) -> int:
@@ -173,7 +174,8 @@ def network_policy(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
         "metadata": _metadata(order.request.container_id, labels),
         "spec": {
             "podSelector": {"matchLabels": {_CONTAINER: str(order.request.container_id)}},
-            "policyTypes": ["Ingress"],
+            # a listed type without rules lets nothing pass
+            "policyTypes": ["Ingress"] if cluster.egress else ["Ingress", "Egress"],
             "ingress": [
                 {
                     "from": [{"ipBlock": {"cidr": network}} for network in cluster.networks],
