@@ -247,9 +247,12 @@ class SignInAttempts:
             connection.execute("INSERT INTO sign_in_attempts (key_hash) VALUES (%s)", (_attempt_hash(name, address),))
 
     def clear(self, name: str, address: str) -> None:
-        """Forget the wrong attempts before a right one."""
+        """Forget the wrong attempts before a right one, and of others those that are over."""
         with self._database.connect() as connection:
-            connection.execute("DELETE FROM sign_in_attempts WHERE key_hash = %s", (_attempt_hash(name, address),))
+            connection.execute(
+                "DELETE FROM sign_in_attempts WHERE key_hash = %s OR at < now() - %s",
+                (_attempt_hash(name, address), ATTEMPTS_PERIOD),
+            )
 
 
 def _attempt_hash(name: str, address: str) -> bytes:

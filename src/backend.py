@@ -106,7 +106,7 @@ class Backend:
         url = make_url(self.settings.guacamole_database_url)
         if url.drivername not in _DRIVERS:
             raise Invalid("CALIPSO_GUACAMOLE_DATABASE_URL", "must begin with postgresql:// or mysql://")
-        return create_engine(url.set(drivername=_DRIVERS[url.drivername]), pool_pre_ping=True)
+        return create_engine(url.set(drivername=_DRIVERS[url.drivername]), pool_pre_ping=True, hide_parameters=True)
 
     def close(self) -> None:
         """Give back all connections that were opened."""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from calipso.events.envelope import EVENT_TYPES, Event, erased_values, personal_fields, public_fields
+from calipso.events.envelope import EVENT_TYPES, PLAIN, Event, erased_values, personal_fields, public_fields
 from calipso.vault import SubjectKeys, seal, unseal
 
 
@@ -80,10 +80,15 @@ class Codec:
         for name, subject_field in personal_fields(topic).items():
             if name not in data:
                 continue
-            box = msgspec.convert(data[name], type=_Box)
             key = self.subject_keys.of(msgspec.convert(data.get(subject_field), type=UUID))
-            data[name] = unseal(key, f"{topic}.{name}", box.sealed) if key else erased_values(topic)[name]
+            data[name] = _opened(key, f"{topic}.{name}", data[name]) if key else erased_values(topic)[name]
         return data
+
+
+def _opened(key: bytes, context: str, stored: Any) -> Any:  # noqa: ANN401 - a stored field of any type
+    if isinstance(stored, dict) and PLAIN in stored:
+        return stored[PLAIN]
+    return unseal(key, context, msgspec.convert(stored, type=_Box).sealed)
 
 
 def upcast(event_type: type[Event], version: int, data: dict[str, Any]) -> dict[str, Any]:

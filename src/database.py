@@ -92,6 +92,7 @@ class Database:
             creator=lambda: psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS)),
             pool_size=8,
             max_overflow=8,
+            hide_parameters=True,  # errors are logged, and parameters may be personal
             **options,
         )
 

@@ -7,12 +7,14 @@ that no event that comes later gets a key of its own under which the older ones 
 
 import base64
 import os
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+from cachetools import TTLCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection
@@ -21,6 +23,7 @@ from calipso.credentials import KEY_BYTES, MasterKeys
 
 _NONCE_BYTES = 12
 _CACHED_KEYS = 20_000
+_CACHED_SECONDS = 60.0  # how long another process may still read a person who was erased
 
 SUBJECT_KEYS_DDL = """
 CREATE TABLE IF NOT EXISTS subject_keys (
@@ -96,16 +99,18 @@ class PostgresSubjectKeys:
     def __init__(self, connect: Callable[[], AbstractContextManager[Connection[Any]]], master: MasterKeys) -> None:
         self._connect = connect
         self._master = master
-        self._cache: dict[UUID, bytes] = {}
+        self._cache: TTLCache[UUID, bytes] = TTLCache(_CACHED_KEYS, _CACHED_SECONDS)
+        self._lock = threading.Lock()
 
     def of(self, subject: UUID) -> bytes | None:
         """The subject's key; None when it was destroyed or never made."""
-        if (known := self._cache.get(subject)) is not None:
+        with self._lock:
+            known = self._cache.get(subject)
+        if known is not None:
             return known
         if (found := self._select(subject)) is not None:
-            if len(self._cache) >= _CACHED_KEYS:
-                self._cache.clear()
-            self._cache[subject] = found
+            with self._lock:
+                self._cache[subject] = found
         return found
 
     def make(self, subject: UUID) -> bytes | None:
@@ -122,14 +127,15 @@ class PostgresSubjectKeys:
         return self.of(subject)
 
     def destroy(self, subject: UUID) -> None:
-        """Make the subject's personal data unreadable for ever; other processes that read it must start anew."""
+        """Make the subject's personal data unreadable for ever; other processes may read it for a minute yet."""
         with self._connect() as connection:
             connection.execute(
                 "INSERT INTO subject_keys (subject, key_number, wrapped) VALUES (%s, %s, NULL) "
                 "ON CONFLICT (subject) DO UPDATE SET wrapped = NULL",
                 (subject, self._master.current),
             )
-        self._cache.pop(subject, None)
+        with self._lock:
+            self._cache.pop(subject, None)
 
     def _select(self, subject: UUID) -> bytes | None:
         with self._connect() as connection:

@@ -60,6 +60,11 @@ class Federation:
     def _open(self, identity: FederatedIdentity, name: str, *, may_take_over: bool) -> None:
         dispatcher, name_id = self._backend.dispatcher, self._backend.installation.naming.user_name(name)
         holder = dispatcher.state(USER_NAME, name_id)
+        if holder is not None and _is_erased(dispatcher.state(USER, holder)):
+            raise NotPermitted(
+                f"the account of the user name {name!r} was erased; an administrator can let the name be taken again: "
+                "calipso users release"
+            )
         if holder is None:
             command: object = RegisterUser(user_id=uuid4(), name_id=name_id, name=name, identity=identity)
         elif may_take_over and self._is_unclaimed(holder):
@@ -72,6 +77,10 @@ class Federation:
         user = self._backend.dispatcher.state(USER, user_id)
         is_free = user is not None and not (user.identities or user.roles or user.erased)
         return is_free and not self._backend.passwords.exists(user_id)
+
+
+def _is_erased(user: User | None) -> bool:
+    return user is not None and user.erased
 
 
 def _name_taken(name: str) -> NotPermitted:

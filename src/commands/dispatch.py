@@ -1,6 +1,7 @@
 """Load, decide, append; and decide again when another command was first."""
 
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ S = TypeVar("S")
 # every conflict means that another command of the same streams went through, so this is never reached in peace
 _ATTEMPTS = 200
 _CACHED_STREAMS = 20_000
+_CACHED_SECONDS = 3600.0  # then it is folded anew: names of people who were erased do not stay in memory
 _REFUSALS_KEPT = 10
 _REFUSALS_PERIOD = timedelta(minutes=1)
 
@@ -141,16 +143,17 @@ class _Reading:
 
 
 class _States:
-    """Folded states, kept and caught up with what was stored since."""
+    """Folded states, kept for a while and caught up with what was stored since."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._kept: OrderedDict[UUID, tuple[int, Any]] = OrderedDict()
+        self._kept: OrderedDict[UUID, tuple[int, Any, float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, fold: Fold[S], stream: UUID) -> tuple[int, S]:
         with self._lock:
-            version, state = self._kept.get(stream, (0, fold.initial))
+            self._forget_old()
+            version, state, _ = self._kept.get(stream, (0, fold.initial, 0.0))
         newer = self._store.load(stream, after=version)
         for recorded in newer:
             state = fold.evolve(state, recorded.event)
@@ -161,11 +164,15 @@ class _States:
 
     def _keep(self, stream: UUID, version: int, state: object) -> None:
         with self._lock:
-            if self._kept.get(stream, (0, None))[0] < version:
-                self._kept[stream] = (version, state)
-            self._kept.move_to_end(stream)
+            if self._kept.get(stream, (0,))[0] < version:
+                self._kept[stream] = (version, state, time.monotonic())
+                self._kept.move_to_end(stream)
             if len(self._kept) > _CACHED_STREAMS:
                 self._kept.popitem(last=False)
+
+    def _forget_old(self) -> None:
+        while self._kept and next(iter(self._kept.values()))[2] < time.monotonic() - _CACHED_SECONDS:
+            self._kept.popitem(last=False)
 
 
 class _RefusalRate:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from calipso.commands.handling import EXPERIMENT, IDENTITY, USER, USER_NAME, Circumstances, Reader, handles
+from calipso.commands.handling import EXPERIMENT, IDENTITY, QUOTA, USER, USER_NAME, Circumstances, Reader, handles
 from calipso.commands.texts import check_account
-from calipso.errors import AlreadyExists, Invalid, NotAMember, NotFound
+from calipso.errors import AlreadyExists, Conflict, Invalid, NotAMember, NotFound
 from calipso.events import user as facts
 from calipso.events.envelope import Event
+from calipso.events.naming import quota_stream
 from calipso.events.user import Role, User
 
 # a user name is a path segment of addresses and of folders
@@ -92,6 +93,25 @@ class MarkFavorite(UserCommand):
 
     experiment_id: UUID
     favorite: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EraseUser(UserCommand):
+    """Forget who the person of an account is; `identities` are all that it has.
+
+    `despite_containers` lets containers of the account be active, because a restored backup may say so of any.
+    """
+
+    identities: tuple[FederatedIdentity, ...]
+    despite_containers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseUserName:
+    """Let the name of an erased account be taken again; `name_id` is the keyed hash of it."""
+
+    name_id: UUID
+    name: str
 
 
 @handles(RegisterUser)
@@ -188,6 +208,51 @@ def decide(command: UserCommand, user: User) -> Sequence[Event]:
             return [facts.UserLoggedIn(user_id=user.user_id, method=command.method)]
         case _:
             return []
+
+
+@handles(EraseUser)
+def erase(command: EraseUser, read: Reader, _: Circumstances) -> Sequence[Event]:
+    """Let the account be nobody's; its identities may sign in to another one, its name stays taken.
+
+    Raises:
+        Conflict: containers of the account are active, or it got an identity meanwhile.
+        NotFound: there is no such account.
+    """
+    user = read(USER, command.user_id)
+    if user is None:
+        raise NotFound("user", str(command.user_id))
+    if user.erased:
+        return []
+    held = read(QUOTA, quota_stream(command.user_id)).reservations
+    if held and not command.despite_containers:
+        raise Conflict("user", f"{len(held)} of their containers are active")
+    if user.identities != {(identity.issuer, identity.subject) for identity in command.identities}:
+        raise Conflict("user", "their identities have changed meanwhile; try again")
+    return [
+        *(
+            facts.IdentityReleased(identity_id=identity.identity_id, user_id=command.user_id)
+            for identity in command.identities
+            if read(IDENTITY, identity.identity_id) == command.user_id
+        ),
+        facts.UserErased(user_id=command.user_id),
+    ]
+
+
+@handles(ReleaseUserName)
+def release_name(command: ReleaseUserName, read: Reader, _: Circumstances) -> Sequence[Event]:
+    """Give the name of an erased account back.
+
+    Raises:
+        Conflict: the account that has it is not erased.
+        NotFound: nobody has the name.
+    """
+    holder = read(USER_NAME, command.name_id)
+    if holder is None:
+        raise NotFound("user", command.name)
+    user = read(USER, holder)
+    if user is not None and not user.erased:
+        raise Conflict("user name", f"{command.name!r} belongs to an account that was not erased")
+    return [facts.UserNameReleased(name_id=command.name_id, user_id=holder)]
 
 
 @handles(MarkFavorite)

@@ -33,6 +33,7 @@ _OPTIONS = {
     "shared_buffers": "128MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "log_error_verbosity": "terse",  # the details of errors hold values of rows, which may be personal
 }
 # builtin: the same order and case rules on every machine, whatever locales it has
 _INITDB_OPTIONS = (

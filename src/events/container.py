@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
-from calipso.events.envelope import Event, personal, private
+from calipso.events.envelope import Event, formerly_plain, personal, private
 from calipso.events.values import FailureReason, Identity, ImageSpec, Placement, Resources, SessionRef, Volume
 
 
@@ -50,12 +50,13 @@ class ContainerRequested(ContainerEvent):
     credentials derive; `deadline` is when it must be usable.
     """
 
+    schema_version: ClassVar[int] = 2
     image_id: UUID
     image_name: str
     image: ImageSpec
     resources: Resources
-    label: str
-    info: str
+    label: str = personal("user_id")
+    info: str = personal("user_id")
     session: SessionRef | None
     identity: Identity = personal("user_id", erased={"uid": 65534, "gid": 65534})
     volumes: tuple[Volume, ...] = personal("user_id", erased=())
@@ -63,6 +64,11 @@ class ContainerRequested(ContainerEvent):
     account: str = personal("user_id", default="")
     key_number: int
     deadline: datetime
+
+    @staticmethod
+    def upcast_v1(data: dict[str, Any]) -> dict[str, Any]:
+        """What users call their containers was not known to be personal."""
+        return formerly_plain(data, "label", "info")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 PERSONAL = "personal"
 PRIVATE = "private"
+PLAIN = "plain"
 
 EVENT_TYPES: dict[str, type["Event"]] = {}
 
@@ -95,6 +96,14 @@ def personal(subject: str, *, erased: Any = "", default: Any = ...) -> Any:  # n
 def private(*, default: Any = ...) -> Any:  # noqa: ANN401 - stands for a field of any type
     """Declare a field that is stored as it is but never published, such as an address."""
     return field(metadata={PRIVATE: True}) if default is ... else field(default=default, metadata={PRIVATE: True})
+
+
+def formerly_plain(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The stored fields of an older version in which these were no personal fields yet; for an upcast.
+
+    They read like the sealed ones: not at all once the subject's key is gone.
+    """
+    return data | {name: {PLAIN: data[name]} for name in names}
 
 
 @cache

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
-from calipso.events.envelope import Event
+from calipso.events.envelope import Event, formerly_plain, personal
 from calipso.events.naming import quota_stream
 from calipso.events.values import Limits, Resources
 
@@ -35,10 +35,16 @@ class QuotaAssigned(QuotaEvent):
 class QuotaReserved(QuotaEvent):
     """A container took its part, under the limits that were in force."""
 
+    schema_version: ClassVar[int] = 2
     container_id: UUID
-    label: str
+    label: str = personal("user_id")
     resources: Resources
     limits: Limits
+
+    @staticmethod
+    def upcast_v1(data: dict[str, Any]) -> dict[str, Any]:
+        """What users call their containers was not known to be personal."""
+        return formerly_plain(data, "label")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
-from calipso.events.envelope import Event
+from calipso.events.envelope import Event, formerly_plain, personal
 from calipso.events.naming import refusals_stream
 from calipso.events.values import Limits, Resources
 
@@ -26,15 +26,21 @@ class ContainerRequestRefused(Event):
     """A request for a container was refused: what was asked, what was used, and what the limits were."""
 
     kind: ClassVar[str] = "refusals"
+    schema_version: ClassVar[int] = 2
     user_id: UUID
     image_name: str
-    label: str
-    info: str
+    label: str = personal("user_id")
+    info: str = personal("user_id")
     reason: RefusalReason
     requested: Resources
     used_containers: int
     used: Resources
     limits: Limits
+
+    @staticmethod
+    def upcast_v1(data: dict[str, Any]) -> dict[str, Any]:
+        """What users call their containers was not known to be personal."""
+        return formerly_plain(data, "label", "info")
 
     @property
     def stream(self) -> UUID:

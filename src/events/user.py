@@ -15,9 +15,12 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
+ERASED_NAME = "(erased)"
+
+
 @dataclass(frozen=True, kw_only=True)
-class UserNameClaimed(Event):
-    """A user name belongs to an account from now on; stored in a stream of the name's own."""
+class UserNameEvent(Event, is_base=True):
+    """An event of one user name."""
 
     kind: ClassVar[str] = "user_name"
     name_id: UUID
@@ -27,6 +30,16 @@ class UserNameClaimed(Event):
     def stream(self) -> UUID:
         """The stream of the name, a keyed hash of it."""
         return self.name_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserNameClaimed(UserNameEvent):
+    """A user name belongs to an account from now on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserNameReleased(UserNameEvent):
+    """A user name belongs to no account any more; the one that had it was erased."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +83,7 @@ class UserEvent(Event, is_base=True):
 class UserRegistered(UserEvent):
     """An account came to be; `uid` and `gid` are its numeric account at the facility, where it has one."""
 
-    name: str = personal("user_id", erased="(erased)")
+    name: str = personal("user_id", erased=ERASED_NAME)
     uid: int | None = personal("user_id", erased=None, default=None)
     gid: int | None = personal("user_id", erased=None, default=None)
 
@@ -80,7 +93,7 @@ class IdentityLinked(UserEvent):
     """A federated identity belongs to the account."""
 
     issuer: str
-    subject: str = personal("user_id", erased="(erased)")
+    subject: str = personal("user_id", erased=ERASED_NAME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +101,7 @@ class IdentityUnlinked(UserEvent):
     """A federated identity belongs to the account no more."""
 
     issuer: str
-    subject: str = personal("user_id", erased="(erased)")
+    subject: str = personal("user_id", erased=ERASED_NAME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,14 +178,20 @@ def evolve(state: User | None, event: Event) -> User | None:
         case IdentityUnlinked():
             return replace(state, identities=state.identities - {(event.issuer, event.subject)})
         case UserErased():
-            return replace(state, erased=True)
+            return User(user_id=state.user_id, name=ERASED_NAME, erased=True)
         case _:
             return state
 
 
 def evolve_claim(state: UUID | None, event: Event) -> UUID | None:
     """The account that holds a user name after one more event of the name's stream."""
-    return event.user_id if isinstance(event, UserNameClaimed) else state
+    match event:
+        case UserNameClaimed():
+            return event.user_id
+        case UserNameReleased():
+            return None
+        case _:
+            return state
 
 
 def evolve_identity(state: UUID | None, event: Event) -> UUID | None:

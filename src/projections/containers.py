@@ -24,8 +24,9 @@ from sqlalchemy import (
 
 from calipso.events import container as facts
 from calipso.events.container import ACTIVE, ContainerEvent, State, transition
-from calipso.events.envelope import Recorded
+from calipso.events.envelope import Recorded, erased_values
 from calipso.events.naming import container_name
+from calipso.events.user import UserErased
 from calipso.events.values import FailureReason, Protocol, Resources, Runtime
 from calipso.projections.columns import Moment, PlainText, Whole
 from calipso.projections.folding import Changes, Row, topics_of
@@ -69,6 +70,10 @@ containers = Table(
     Column("removal_requested", Boolean, nullable=False),
     Column("last_event_id", Uuid, nullable=False),
 )
+_ERASED: Row = {
+    **{name: erased_values(facts.ContainerRequested.topic())[name] for name in ("label", "info")},
+    "failure_detail": erased_values(facts.ContainerFailed.topic())["detail"],
+}
 _IN_STATE = containers.c.state
 # written into the statement as it is: the planner must see that the index below holds all rows that are asked for
 _KEPT = _IN_STATE.in_(bindparam("kept", sorted({*ACTIVE, State.STOPPED}), expanding=True, literal_execute=True))
@@ -122,15 +127,21 @@ class Containers(ReadModel):
     """Keeps a row for each container that was ever asked for."""
 
     name = "containers"
-    topics = topics_of(ContainerEvent)
+    topics = topics_of(ContainerEvent, UserErased)
     metadata = _metadata
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         """Change the rows of the containers that the events are about."""
         changes = Changes(containers)
         changes.read(connection, containers.c.container_id, {recorded.stream for recorded in events})
+        erased = {recorded.event.user_id for recorded in events if isinstance(recorded.event, UserErased)}
+        if erased:
+            changes.read(connection, containers.c.user_id, erased)
         for recorded in events:
-            if row := _folded(changes.get(recorded.stream), recorded):
+            if isinstance(recorded.event, UserErased):
+                for known in changes.with_value(containers.c.user_id, recorded.event.user_id):
+                    changes.put(known | _ERASED)
+            elif row := _folded(changes.get(recorded.stream), recorded):
                 changes.put(row)
         changes.write(connection)
 

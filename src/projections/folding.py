@@ -41,6 +41,10 @@ class Changes:
         """The row of a primary key as it is by now; only for rows that were read or put."""
         return self._rows.get(key)
 
+    def with_value(self, column: Column[Any], value: object) -> list[Row]:
+        """The rows that have a value in a column by now; only of rows that were read or put."""
+        return [row for row in self._rows.values() if row is not None and row[column.name] == value]
+
     def put(self, row: Row) -> None:
         """Let the table hold this row, in the place of the one with its primary key."""
         self._rows[self._key_of(row)] = row

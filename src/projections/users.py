@@ -33,7 +33,13 @@ users = Table(
 )
 
 _ROLE_COLUMNS = {Role.ADMINISTRATOR: "is_administrator", Role.AUDITOR: "is_auditor"}
-_ERASED: Row = {**erased_values(UserRegistered.topic()), "name_key": None}
+_ERASED: Row = {
+    **erased_values(UserRegistered.topic()),
+    "name_key": None,
+    "is_administrator": False,
+    "is_auditor": False,
+    "erased": True,
+}
 _ORDERINGS: dict[str, Any] = {"id": users.c.id, "user__username": users.c.name_key}
 
 
@@ -97,7 +103,7 @@ def _changes(recorded: Recorded) -> Row:
         case UserLoggedIn():
             return {"last_login": recorded.time}
         case UserErased():
-            return _ERASED | {"erased": True}
+            return _ERASED
         case _:
             return {}
 

@@ -105,11 +105,27 @@ OWN_REQUEST = container.ContainerRequested(
     key_number=2,
     deadline=DEADLINE,
 )
+RESERVED = quota.QuotaReserved(
+    user_id=USER, container_id=CONTAINER, label="P2025-17~S1", resources=RESOURCES, limits=LIMITS
+)
+REFUSED = refusals.ContainerRequestRefused(
+    user_id=USER,
+    image_name="desktop",
+    label="S1",
+    info="P2025-17",
+    reason=refusals.RefusalReason.MEMORY,
+    requested=RESOURCES,
+    used_containers=4,
+    used=Resources(millicores=4000, memory=28 * GIB, disk=10 * GIB),
+    limits=LIMITS,
+)
 
 SAMPLES: Mapping[str, Event] = {
     "calipso.container.ContainerRequested.v1": REQUEST,
     "calipso.container.ContainerRequested.v1-own": OWN_REQUEST,
     "calipso.container.ContainerRequested.v1-account": replace(REQUEST, account="ada.müller"),
+    "calipso.container.ContainerRequested.v2": replace(REQUEST, account="ada.müller"),
+    "calipso.container.ContainerRequested.v2-own": OWN_REQUEST,
     "calipso.container.ContainerStarting.v1": container.ContainerStarting(**ON_TARGET, **CLAIM),
     "calipso.container.ContainerAdopted.v1": container.ContainerAdopted(
         **ON_TARGET, **CLAIM, reason="found on the target"
@@ -160,21 +176,11 @@ SAMPLES: Mapping[str, Event] = {
     "calipso.image.ImageChanged.v1": image.ImageChanged(image_id=IMAGE, spec=LINK),
     "calipso.image.ImageWithdrawn.v1": image.ImageWithdrawn(image_id=IMAGE),
     "calipso.quota.QuotaAssigned.v1": quota.QuotaAssigned(user_id=USER, limits=LIMITS),
-    "calipso.quota.QuotaReserved.v1": quota.QuotaReserved(
-        user_id=USER, container_id=CONTAINER, label="P2025-17~S1", resources=RESOURCES, limits=LIMITS
-    ),
+    "calipso.quota.QuotaReserved.v1": RESERVED,
+    "calipso.quota.QuotaReserved.v2": RESERVED,
     "calipso.quota.QuotaReleased.v1": quota.QuotaReleased(user_id=USER, container_id=CONTAINER),
-    "calipso.refusals.ContainerRequestRefused.v1": refusals.ContainerRequestRefused(
-        user_id=USER,
-        image_name="desktop",
-        label="S1",
-        info="P2025-17",
-        reason=refusals.RefusalReason.MEMORY,
-        requested=RESOURCES,
-        used_containers=4,
-        used=Resources(millicores=4000, memory=28 * GIB, disk=10 * GIB),
-        limits=LIMITS,
-    ),
+    "calipso.refusals.ContainerRequestRefused.v1": REFUSED,
+    "calipso.refusals.ContainerRequestRefused.v2": REFUSED,
     "calipso.target.OrphanRemoved.v1": target.OrphanRemoved(
         target_id=TARGET, name="docker-a", container_id=CONTAINER, runtime_id="9f86d081884c", reason="has ended"
     ),
@@ -200,6 +206,9 @@ SAMPLES: Mapping[str, Event] = {
     "calipso.user.ExperimentMarkedFavorite.v1": user.ExperimentMarkedFavorite(user_id=USER, experiment_id=EXPERIMENT),
     "calipso.user.ExperimentUnmarkedFavorite.v1": user.ExperimentUnmarkedFavorite(
         user_id=USER, experiment_id=EXPERIMENT
+    ),
+    "calipso.user_name.UserNameReleased.v1": user.UserNameReleased(
+        name_id=NAMING.user_name("ada.müller"), user_id=USER
     ),
     "calipso.user_name.UserNameClaimed.v1": user.UserNameClaimed(name_id=NAMING.user_name("ada.müller"), user_id=USER),
 }

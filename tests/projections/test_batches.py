@@ -92,6 +92,7 @@ EXPERIMENT_EVENTS: Sequence[Event] = [
 ]
 CONTAINER_EVENTS: Sequence[Event] = [
     *REQUESTS,
+    *map(user_erased, USERS),
     *(
         make(request)
         for request in REQUESTS

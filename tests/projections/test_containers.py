@@ -24,6 +24,7 @@ from tests.builders import (
     starting,
     stop_requested,
     stopped,
+    user_erased,
     user_registered,
     uuid_of,
 )
@@ -40,6 +41,18 @@ from calipso.projections.containers import ContainerRow
 BOB = uuid_of("user bob")
 FIRST = uuid_of("container 1")
 REQUEST = container_requested(FIRST)
+
+
+def test_containers_of_the_erased_lose_the_words_of_their_user(connection: Connection) -> None:
+    second, bobs = container_requested(uuid_of("container 2")), container_requested(uuid_of("container 3"), BOB)
+    history = History()
+    apply(containers.Containers(), connection, history.record(REQUEST, failed(REQUEST, detail="no folder /output/ada")))
+    before = {row.container_id: row for row in containers.every_of(connection, None)}
+    apply(containers.Containers(), connection, history.record(second, bobs, user_erased(ADA)))
+    rows = {row.container_id: row for row in containers.every_of(connection, None)}
+    assert before[FIRST].failure_detail == "no folder /output/ada"
+    assert rows[FIRST] == replace(before[FIRST], label="", info="", failure_detail="")
+    assert (rows[second.container_id].label, rows[bobs.container_id].label) == ("", bobs.label)
 
 
 def test_a_requested_container_has_its_name_and_ids_at_once(connection: Connection) -> None:
