@@ -5,6 +5,7 @@ import hmac
 import math
 import secrets
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -100,6 +101,13 @@ class Passwords:
                 (user_id, _hasher.hash(password), ACCOUNTS),
             )
 
+    def forget(self, user_id: UUID) -> None:
+        """Take the password of an account away, if it has one."""
+        with self._database.connect() as connection:
+            connection.execute(
+                "WITH gone AS (DELETE FROM passwords WHERE user_id = %s) SELECT pg_notify(%s, '')", (user_id, ACCOUNTS)
+            )
+
     def exists(self, user_id: UUID) -> bool:
         """Whether an account has a local password."""
         return self._hash_of(user_id) is not None
@@ -172,6 +180,14 @@ class Logins:
                 (_key_hash(key), ACCOUNTS),
             )
 
+    def of(self, user_id: UUID) -> Sequence[datetime]:
+        """When the open logins of an account end."""
+        with self._database.connect() as connection:
+            rows = connection.execute(
+                "SELECT expires FROM logins WHERE user_id = %s AND expires > now() ORDER BY expires", (user_id,)
+            ).fetchall()
+        return [row["expires"] for row in rows]
+
     def close_all(self, user_id: UUID) -> None:
         """End every login of an account."""
         with self._database.connect() as connection:
@@ -197,13 +213,18 @@ class SignInFlows:
     def begin(self, content: str) -> str:
         """Remember a text for ten minutes; gives the key that the browser keeps, which is stored nowhere."""
         key = secrets.token_urlsafe(32)
+        self.forget_old()
         with self._database.connect() as connection:
-            connection.execute("DELETE FROM sign_in_flows WHERE expires < now()")
             connection.execute(
                 "INSERT INTO sign_in_flows (key_hash, content, expires) VALUES (%s, %s, now() + %s)",
                 (_key_hash(key), content, FLOW_LIFETIME),
             )
         return key
+
+    def forget_old(self) -> None:
+        """Forget all that nobody came back for in time."""
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM sign_in_flows WHERE expires < now()")
 
     def end(self, key: str) -> str | None:
         """The text of a key, which is forgotten by this; None when there is none, or no more."""
@@ -242,17 +263,19 @@ class SignInAttempts:
 
     def count(self, name: str, address: str) -> None:
         """Remember a wrong attempt; those that are over are forgotten."""
+        self.forget_old()
         with self._database.connect() as connection:
-            connection.execute("DELETE FROM sign_in_attempts WHERE at < now() - %s", (ATTEMPTS_PERIOD,))
             connection.execute("INSERT INTO sign_in_attempts (key_hash) VALUES (%s)", (_attempt_hash(name, address),))
 
     def clear(self, name: str, address: str) -> None:
-        """Forget the wrong attempts before a right one, and of others those that are over."""
+        """Forget the wrong attempts before a right one."""
         with self._database.connect() as connection:
-            connection.execute(
-                "DELETE FROM sign_in_attempts WHERE key_hash = %s OR at < now() - %s",
-                (_attempt_hash(name, address), ATTEMPTS_PERIOD),
-            )
+            connection.execute("DELETE FROM sign_in_attempts WHERE key_hash = %s", (_attempt_hash(name, address),))
+
+    def forget_old(self) -> None:
+        """Forget all wrong attempts that are over."""
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM sign_in_attempts WHERE at < now() - %s", (ATTEMPTS_PERIOD,))
 
 
 def _attempt_hash(name: str, address: str) -> bytes:

@@ -12,6 +12,7 @@ from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
 from calipso.credentials import MasterKeys, parse_master_keys
 from calipso.database import Database
+from calipso.erasures import Erasures
 from calipso.errors import Invalid
 from calipso.installation import Installation
 from calipso.login_tokens import LoginTokens
@@ -51,7 +52,21 @@ class Backend:
     @cached_property
     def store(self) -> PostgresStore:
         """The event store."""
-        return PostgresStore(self.database, Codec(PostgresSubjectKeys(self.database.connect, self.keys)))
+        return PostgresStore(self.database, Codec(self.subject_keys))
+
+    @cached_property
+    def subject_keys(self) -> PostgresSubjectKeys:
+        """The keys of people."""
+        return PostgresSubjectKeys(self.database.connect, self.keys)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        """The list of who was erased.
+
+        Raises:
+            Invalid: no folder for it is set.
+        """
+        return Erasures(self.settings.backup_folder())
 
     @cached_property
     def installation(self) -> Installation:

@@ -110,3 +110,9 @@ def public_data(event: Event) -> dict[str, Any]:
     """The fields of an event that other services may see, as JSON values."""
     data = msgspec.to_builtins(event)
     return {name: data[name] for name in public_fields(event.topic())}
+
+
+def personal_data(event: Event) -> dict[str, Any]:
+    """The personal fields of an event, as JSON values; for their subject only."""
+    data = msgspec.to_builtins(event)
+    return {name: data[name] for name in personal_fields(event.topic())}

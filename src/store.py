@@ -116,6 +116,10 @@ class PostgresStore:
         """What a command has stored, nothing if it has not been obeyed."""
         return self._select("command_id = %s ORDER BY command_index", command_id)
 
+    def mentioning(self, subject: UUID) -> Sequence[Recorded]:
+        """All events that are about a uuid or have it as their actor, in order; looks at every event."""
+        return self._select("position(%s::bytea IN state) > 0 ORDER BY notification_id", str(subject).encode())
+
     def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None) -> Page:
         """At most `limit` events after a position, in order; of these only the wanted topics are given."""
         rows = self._rows("notification_id > %s ORDER BY notification_id LIMIT %s", after, limit)

@@ -17,6 +17,7 @@ from calipso.embedded import addresses
 from calipso.errors import Invalid, NotFound
 
 MASTER_KEY_FILE = "master.key"
+BACKUPS = "backups"
 ACTOR = "service:command-line"
 
 Data = Annotated[
@@ -62,6 +63,7 @@ def embedded_settings(given: settings.Settings) -> settings.Settings:
             "database_url": found.database_url,
             "guacamole_database_url": given.guacamole_database_url or found.guacamole_database_url,
             "nats_url": found.nats_url,
+            "backups": given.backups or given.data / BACKUPS,
             "master_keys": settings.secret((given.data / MASTER_KEY_FILE).read_text()),
         }
     )

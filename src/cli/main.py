@@ -4,8 +4,10 @@ import typer
 
 from calipso.cli import (
     effective_settings,
+    erasing,
     experiments,
     explain,
+    exporting,
     identities,
     images,
     members,
@@ -38,6 +40,12 @@ app.command(
 )(effective_settings.settings_)
 users.app.command(epilog="Example: `calipso users link ada --issuer user-office --subject ada`")(identities.link)
 users.app.command(epilog="Example: `calipso users unlink ada --issuer user-office --subject ada`")(identities.unlink)
+users.app.command(
+    "erase",
+    epilog="Examples: `calipso users erase ada`, `calipso users erase --expired --yes` (for cron)",
+)(erasing.erase_)
+users.app.command(epilog="Example: `calipso users release ada`")(erasing.release)
+users.app.command(epilog="Example: `calipso users export ada --output ada.json`")(exporting.export)
 app.add_typer(users.app, name="users")
 experiments.app.command(epilog="Example: `calipso experiments synchronize --all`")(synchronizing.synchronize)
 app.add_typer(experiments.app, name="experiments")

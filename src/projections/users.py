@@ -134,13 +134,14 @@ def page(connection: Connection, *, page: int, page_size: int, ordering: str = "
         .order_by(*paging.ordered(ordering, _ORDERINGS, default="id"), users.c.id)
     )
     found = paging.read_page(connection, query, page=page, page_size=page_size)
-    return Page(count=found.count, rows=[_row(row) for row in found.rows])
+    return Page(count=found.count, rows=[row_of(row) for row in found.rows])
 
 
 def _one(connection: Connection, condition: Any) -> UserRow | None:  # noqa: ANN401 - SQLAlchemy's condition
     found = connection.execute(select(users).where(condition)).mappings().first()
-    return None if found is None else _row(found)
+    return None if found is None else row_of(found)
 
 
-def _row(found: RowMapping) -> UserRow:
+def row_of(found: RowMapping) -> UserRow:
+    """The account of a row of the table."""
     return UserRow(**{name: value for name, value in found.items() if name != "name_key"})

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
+from calipso.errors import Invalid
 from calipso.settings.kinds import SHORT_ID
 
 
@@ -31,6 +32,21 @@ class PlaceSettings(BaseSettings):
     master_keys: Annotated[
         SecretStr, Field(description="lines NUMBER:BASE64 of 32 bytes; best given as CALIPSO_MASTER_KEYS_FILE")
     ] = SecretStr("")
+    backups: Annotated[
+        Path | None,
+        Field(
+            description="folder for backups and for the list of who was erased, which a restore needs: on another disk "
+            "than the databases; empty: the folder `backups` in `data`, where the embedded databases are used"
+        ),
+    ] = None
+    retention_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="days without a sign-in, a container, a membership or a visit after which "
+            "`calipso users erase --expired` erases an account; 0: never",
+        ),
+    ] = 0
     facility: Annotated[
         str, Field(pattern=SHORT_ID, description="short id of the facility, in subjects and labels")
     ] = "calipso"
@@ -38,6 +54,16 @@ class PlaceSettings(BaseSettings):
     debug: Annotated[
         bool, Field(description="log at level debug, whatever `log_level` says; answers never show more")
     ] = False
+
+    def backup_folder(self) -> Path:
+        """Where backups and the list of erasures are.
+
+        Raises:
+            Invalid: it is not set.
+        """
+        if self.backups is None:
+            raise Invalid("settings", "CALIPSO_BACKUPS must name the folder where backups are kept")
+        return self.backups
 
     @property
     def effective_log_level(self) -> str:

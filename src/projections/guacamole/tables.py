@@ -199,7 +199,7 @@ connection_history = Table(
     Column("end_date", _INSTANT, index=True),
     Index("guacamole_connection_history_connection_id_start_date", "connection_id", "start_date"),
 )
-Table(
+user_history = Table(
     "guacamole_user_history",
     guacamole,
     _key("history_id"),
