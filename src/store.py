@@ -3,84 +3,50 @@
 Its recorder holds the events in its own table. We add three columns (time, command id, index within the command) and
 append through a function of the server, in one round trip: it takes one lock until the commit, so that positions
 follow the order of commits and a follower misses nothing; the library's own way keeps a lock over several round trips,
-and its function does without, which loses events for followers.
+and its function does without, which loses events for followers. What several threads append at one time goes into one
+transaction.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid5
 
-from eventsourcing.persistence import DatabaseError
 from eventsourcing.postgres import PostgresApplicationRecorder
+from psycopg.rows import namedtuple_row
 from psycopg.sql import SQL
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from calipso.codec import Codec
 from calipso.commands.store import Cause
-from calipso.database import STORED, Database, lock_number
+from calipso.database import Database
 from calipso.errors import StaleVersion, Unavailable
 from calipso.events.envelope import Event, Page, Recorded
+from calipso.gathering import Gatherer
+from calipso.store_schema import APPEND, APPEND_FUNCTION, DROP_OLD_FUNCTION, LOAD_NEWER, TABLE
 
-_STALE = "CA001"  # SQLSTATE that the server function raises for a stale version
 _ATTEMPTS = 3
 
-_TABLE = """
-CREATE TABLE IF NOT EXISTS stored_events (
-    originator_id uuid NOT NULL,
-    originator_version bigint NOT NULL,
-    topic text NOT NULL,
-    state bytea NOT NULL,
-    notification_id bigserial,
-    recorded_at timestamptz NOT NULL,
-    command_id uuid NOT NULL,
-    command_index integer NOT NULL,
-    PRIMARY KEY (originator_id, originator_version),
-    UNIQUE (command_id, command_index)
-)
-"""
 
-_APPEND_FUNCTION = f"""
-CREATE OR REPLACE FUNCTION calipso_append(
-    command uuid, streams uuid[], topics text[], states bytea[], guarded uuid[], guarded_versions bigint[]
-) RETURNS SETOF stored_events LANGUAGE plpgsql AS $body$
-DECLARE
-    stale uuid;
-    instant timestamptz;
-BEGIN
-    PERFORM pg_advisory_xact_lock({lock_number("append")});
-    IF EXISTS (SELECT FROM stored_events e WHERE e.command_id = command) THEN
-        RETURN QUERY SELECT * FROM stored_events e WHERE e.command_id = command ORDER BY e.command_index;
-        RETURN;
-    END IF;
-    SELECT g.stream INTO stale FROM unnest(guarded, guarded_versions) AS g (stream, version)
-        WHERE g.version <> coalesce(
-            (SELECT max(e.originator_version) FROM stored_events e WHERE e.originator_id = g.stream), 0)
-        LIMIT 1;
-    IF stale IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = '{_STALE}', MESSAGE = stale::text;
-    END IF;
-    SELECT greatest(clock_timestamp(), e.recorded_at) INTO instant
-        FROM (SELECT recorded_at FROM stored_events ORDER BY notification_id DESC LIMIT 1) AS e;
-    RETURN QUERY
-        WITH numbered AS (
-            SELECT n.stream, n.topic, n.state, n.place,
-                row_number() OVER (PARTITION BY n.stream ORDER BY n.place) AS step
-            FROM unnest(streams, topics, states) WITH ORDINALITY AS n (stream, topic, state, place)
-        ), based AS (
-            SELECT s.stream, coalesce(
-                (SELECT max(e.originator_version) FROM stored_events e WHERE e.originator_id = s.stream), 0) AS base
-            FROM (SELECT DISTINCT unnest(streams) AS stream) AS s
-        )
-        INSERT INTO stored_events (
-            originator_id, originator_version, topic, state, recorded_at, command_id, command_index)
-        SELECT n.stream, b.base + n.step, n.topic, n.state, coalesce(instant, clock_timestamp()), command, n.place - 1
-        FROM numbered n JOIN based b USING (stream) ORDER BY n.place
-        RETURNING *;
-    PERFORM pg_notify('{STORED}', (SELECT string_agg(DISTINCT split_part(t, '.', 2), ',') FROM unnest(topics) AS t));
-END
-$body$
-"""  # noqa: S608 - the numbers and names in it are our own
+@dataclass(frozen=True, kw_only=True)
+class _Append:
+    """One command's events on their way to the store."""
+
+    events: Sequence[Event]
+    states: Sequence[bytes]
+    expected: Mapping[UUID, int]
+    cause: Cause
+
+    @cached_property
+    def writes(self) -> frozenset[UUID]:
+        return frozenset(event.stream for event in self.events)
+
+    @cached_property
+    def reads(self) -> frozenset[UUID]:
+        return frozenset(self.expected)
 
 
 class _Recorder(PostgresApplicationRecorder):
@@ -88,8 +54,8 @@ class _Recorder(PostgresApplicationRecorder):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database.datastore)
-        self.sql_create_statements[self.create_table_statement_index] = SQL(_TABLE).format()
-        self.sql_create_statements[self.create_insert_function_statement_index] = SQL(_APPEND_FUNCTION).format()
+        self.sql_create_statements[self.create_table_statement_index] = SQL(TABLE).format()
+        self.sql_create_statements[self.create_insert_function_statement_index] = SQL(APPEND_FUNCTION).format()
 
 
 class PostgresStore:
@@ -103,14 +69,21 @@ class PostgresStore:
     def __init__(self, database: Database, codec: Codec) -> None:
         self._database = database
         self._codec = codec
+        self._gatherer: Gatherer[_Append, Sequence[Recorded]] = Gatherer(self._append)
 
     def migrate(self) -> None:
         """Make the table and the function where they are missing."""
+        with self._database.connect() as connection:
+            connection.execute(DROP_OLD_FUNCTION)
         _Recorder(self._database).create_table()
 
     def load(self, stream: UUID, *, after: int = 0) -> Sequence[Recorded]:
         """The events of a stream with a version above `after`, oldest first."""
         return self._select("originator_id = %s AND originator_version > %s ORDER BY originator_version", stream, after)
+
+    def load_newer(self, versions: Mapping[UUID, int]) -> Sequence[Recorded]:
+        """The events of several streams, each with a version above the one given for it, in the order of the store."""
+        return [self._recorded(row) for row in self._query(LOAD_NEWER, list(versions), list(versions.values()))]
 
     def of_command(self, command_id: UUID) -> Sequence[Recorded]:
         """What a command has stored, nothing if it has not been obeyed."""
@@ -142,14 +115,7 @@ class PostgresStore:
             )
             for event in events
         ]
-        parameters = (
-            cause.command_id,
-            [event.stream for event in events],
-            [event.topic() for event in events],
-            states,
-            list(expected.keys()),
-            list(expected.values()),
-        )
+        job = _Append(events=events, states=states, expected=expected, cause=cause)
         # an attempt whose outcome is unknown is repeated: the command id lets it find its own success
         for attempt in Retrying(
             retry=retry_if_exception_type(Unavailable),
@@ -158,27 +124,32 @@ class PostgresStore:
             reraise=True,
         ):
             with attempt:
-                rows = self._append(parameters)
-        return [self._recorded(row) for row in rows]
+                stored = self._gatherer.put(job)
+        return stored or self.of_command(cause.command_id)
 
-    def _append(self, parameters: tuple[Any, ...]) -> list[dict[str, Any]]:
-        try:
-            with self._database.connect() as connection:
-                return connection.execute(
-                    "SELECT * FROM calipso_append(%s, %s::uuid[], %s::text[], %s::bytea[], %s::uuid[], %s::bigint[])",
-                    parameters,
-                ).fetchall()
-        except DatabaseError as error:
-            raise_stale(error.__cause__)
-            raise
+    def _append(self, jobs: Sequence[_Append]) -> Sequence[Sequence[Recorded] | StaleVersion]:
+        """Store commands that do not touch each other's streams; no events for one that was stored before."""
+        guards = [(number, *guard) for number, job in enumerate(jobs, 1) for guard in job.expected.items()]
+        events = [
+            (number, event.stream, event.topic(), state)
+            for number, job in enumerate(jobs, 1)
+            for event, state in zip(job.events, job.states, strict=True)
+        ]
+        kinds = ",".join({event.kind for job in jobs for event in job.events})
+        parameters = ([job.cause.command_id for job in jobs], *_columns(events, 4), *_columns(guards, 3), kinds)
+        with self._database.connect() as connection:
+            rows = connection.cursor(row_factory=namedtuple_row).execute(APPEND, parameters, prepare=True).fetchall()
+        return _answers(jobs, rows)
 
     def _select(self, condition: str, *parameters: object) -> list[Recorded]:
         return [self._recorded(row) for row in self._rows(condition, *parameters)]
 
     def _rows(self, condition: str, *parameters: object) -> list[dict[str, Any]]:
-        query = SQL("SELECT * FROM stored_events WHERE ") + SQL(condition)
+        return self._query(f"SELECT * FROM stored_events WHERE {condition}", *parameters)  # noqa: S608 - our own words
+
+    def _query(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         with self._database.connect() as connection:
-            return connection.execute(query, parameters, prepare=True).fetchall()
+            return connection.execute(query.encode(), parameters, prepare=True).fetchall()
 
     def _number(self, query: str, *parameters: object) -> int:
         with self._database.connect() as connection:
@@ -205,7 +176,33 @@ def event_id(command_id: UUID, index: int) -> UUID:
     return uuid5(command_id, str(index))
 
 
-def raise_stale(error: BaseException | None) -> None:
-    """Raise `StaleVersion` when this is what the server function said."""
-    if getattr(error, "sqlstate", None) == _STALE:
-        raise StaleVersion(str(error).splitlines()[0]) from error
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """The columns of a table, as the server function takes it."""
+    return [[row[column] for row in rows] for column in range(width)]
+
+
+def _answers(jobs: Sequence[_Append], rows: Sequence[Any]) -> Sequence[Sequence[Recorded] | StaleVersion]:
+    """What the server function says to each job."""
+    answers: list[list[Recorded] | StaleVersion] = [[] for _ in jobs]
+    for row in rows:
+        job, answer = jobs[row.command - 1], answers[row.command - 1]
+        if row.stale is not None:
+            answers[row.command - 1] = StaleVersion(str(row.stale))
+        elif row.version is not None and isinstance(answer, list):
+            answer.append(_stored(job, row))
+    return [sorted(answer, key=attrgetter("position")) if isinstance(answer, list) else answer for answer in answers]
+
+
+def _stored(job: _Append, row: Any) -> Recorded:  # noqa: ANN401 - a row of the server function
+    event = job.events[row.place]
+    return Recorded(
+        id=event_id(job.cause.command_id, row.place),
+        stream=event.stream,
+        version=row.version,
+        position=row.position,
+        time=row.instant.astimezone(UTC),
+        actor=job.cause.actor,
+        correlation_id=job.cause.correlation_id,
+        causation_id=job.cause.causation_id,
+        event=event,
+    )

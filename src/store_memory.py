@@ -27,6 +27,11 @@ class MemoryStore:
         """The events of a stream with a version above `after`, oldest first."""
         return list(self._streams.get(stream, [])[after:])
 
+    def load_newer(self, versions: Mapping[UUID, int]) -> Sequence[Recorded]:
+        """The events of several streams, each with a version above the one given for it, in the order of the store."""
+        newer = [recorded for stream, version in versions.items() for recorded in self.load(stream, after=version)]
+        return sorted(newer, key=lambda recorded: recorded.position)
+
     def of_command(self, command_id: UUID) -> Sequence[Recorded]:
         """What a command has stored, nothing if it has not been obeyed."""
         return list(self._commands.get(command_id, []))

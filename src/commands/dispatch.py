@@ -1,9 +1,10 @@
 """Load, decide, append; and decide again when another command was first."""
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -78,18 +79,22 @@ class Dispatcher:
         Raises:
             CalipsoError: what the decision says against it, or `Unavailable` when the store does not answer.
         """
+        # what is kept is believed at first: whoever stores something finds out whether it still holds
+        reading = _Reading(self._states)
         for _ in range(_ATTEMPTS):
-            reading = _Reading(self._states)
             try:
                 events = self._decide(command, reading)
             except CalipsoError:
-                if stored := self._store.of_command(cause.command_id):
-                    return _outcome(stored)
-                raise
-            try:
-                return self._conclude(events, reading, cause)
-            except StaleVersion:
-                continue
+                if reading.is_current:
+                    if stored := self._store.of_command(cause.command_id):
+                        return _outcome(stored)
+                    raise
+            else:
+                refusal = _refusal(events)
+                if reading.is_current or (events and refusal is None):
+                    with contextlib.suppress(StaleVersion):
+                        return self._conclude(events, refusal, reading, cause)
+            reading = reading.caught_up()
         raise Unavailable("the command's streams", "too many other commands change them; try again")
 
     def consider(self, command: object) -> Sequence[Event]:
@@ -98,20 +103,24 @@ class Dispatcher:
         Raises:
             CalipsoError: what the decision says against it, or `Unavailable` when the store does not answer.
         """
-        return self._decide(command, _Reading(self._states))
+        return self._decide(command, _Reading(self._states).caught_up())
 
     def state(self, fold: Fold[S], stream: UUID) -> S:
         """The state of a stream now, for those who must look before they act."""
-        return self._states.read(fold, stream)[1]
+        self._states.catch_up({stream: fold})
+        return self._states.kept(fold, stream)[1]
 
     def _decide(self, command: object, reading: "_Reading") -> Sequence[Event]:
         circumstances = Circumstances(now=self._clock(), policy=self._policy)
         return HANDLERS[type(command)](command, reading, circumstances)
 
-    def _conclude(self, events: Sequence[Event], reading: "_Reading", cause: Cause) -> Sequence[Recorded]:
-        refusal = events[0] if events and isinstance(events[0], ContainerRequestRefused) else None
+    def _conclude(
+        self, events: Sequence[Event], refusal: ContainerRequestRefused | None, reading: "_Reading", cause: Cause
+    ) -> Sequence[Recorded]:
         if events and refusal is None:
-            return _outcome(self._store.append(events, expected=reading.versions, cause=cause))
+            stored = self._store.append(events, expected=reading.versions, cause=cause)
+            reading.follow(stored)
+            return _outcome(stored)
         if stored := self._store.of_command(cause.command_id):
             return _outcome(stored)
         if refusal is None:
@@ -119,6 +128,10 @@ class Dispatcher:
         if self._refusals.admits(refusal.user_id, self._clock()):
             self._store.append(events, expected={}, cause=cause)
         raise refusal_error(refusal)
+
+
+def _refusal(events: Sequence[Event]) -> ContainerRequestRefused | None:
+    return events[0] if events and isinstance(events[0], ContainerRequestRefused) else None
 
 
 def _outcome(stored: Sequence[Recorded]) -> Sequence[Recorded]:
@@ -129,17 +142,53 @@ def _outcome(stored: Sequence[Recorded]) -> Sequence[Recorded]:
 
 
 class _Reading:
-    """The streams that one decision looked at, with the versions that it saw."""
+    """The streams that one decision looked at, with the states and versions that it saw.
 
-    def __init__(self, states: "_States") -> None:
+    Args:
+        states: where they are kept.
+        fresh: the streams that have just been caught up with the store; None to believe what is kept of all that are
+            guarded.
+    """
+
+    def __init__(self, states: "_States", fresh: frozenset[UUID] | None = None) -> None:
         self._states = states
+        self._fresh = fresh
+        self._seen: dict[UUID, tuple[Fold[Any], int, Any]] = {}
         self.versions: dict[UUID, int] = {}
 
+    @property
+    def is_current(self) -> bool:
+        """Whether all that is read is at least as new as this reading."""
+        return self._fresh is not None
+
+    def caught_up(self) -> "_Reading":
+        """A reading to decide again, for which the streams of this one are caught up."""
+        self._states.catch_up({stream: fold for stream, (fold, _, _) in self._seen.items()})
+        return _Reading(self._states, frozenset(self._seen))
+
     def __call__(self, fold: Fold[S], stream: UUID, *, guarded: bool = True) -> S:
-        version, state = self._states.read(fold, stream)
+        is_kept = stream in self._fresh if self._fresh is not None else guarded
+        if not is_kept:
+            self._states.catch_up({stream: fold})
+        version, state = self._states.kept(fold, stream)
+        self._seen[stream] = fold, version, state
         if guarded:
             self.versions[stream] = version
         return state
+
+    def follow(self, stored: Sequence[Recorded]) -> None:
+        """Keep what became of the streams by what was stored."""
+        changed = set()
+        for recorded in stored:
+            if recorded.stream not in self._seen:
+                continue
+            fold, version, state = self._seen[recorded.stream]
+            if recorded.version == version + 1:
+                self._seen[recorded.stream] = fold, recorded.version, fold.evolve(state, recorded.event)
+                changed.add(recorded.stream)
+        for stream in changed:
+            _, version, state = self._seen[stream]
+            self._states.keep(stream, version, state)
 
 
 class _States:
@@ -150,23 +199,29 @@ class _States:
         self._kept: OrderedDict[UUID, tuple[int, Any, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, fold: Fold[S], stream: UUID) -> tuple[int, S]:
+    def kept(self, fold: Fold[S], stream: UUID) -> tuple[int, S]:
+        """The state of a stream as it was last seen, and its version then; one that never was is taken for empty."""
         with self._lock:
             self._forget_old()
             version, state, _ = self._kept.get(stream, (0, fold.initial, 0.0))
-        newer = self._store.load(stream, after=version)
-        for recorded in newer:
-            state = fold.evolve(state, recorded.event)
-            version = recorded.version
-        if newer:
-            self._keep(stream, version, state)
         return version, state
 
-    def _keep(self, stream: UUID, version: int, state: object) -> None:
+    def catch_up(self, folds: Mapping[UUID, Fold[Any]]) -> None:
+        """Bring the states of streams up to what is stored now."""
+        seen = {stream: self.kept(fold, stream) for stream, fold in folds.items()}
+        for recorded in self._store.load_newer({stream: version for stream, (version, _) in seen.items()}):
+            _, state = seen[recorded.stream]
+            seen[recorded.stream] = recorded.version, folds[recorded.stream].evolve(state, recorded.event)
+        for stream, (version, state) in seen.items():
+            self.keep(stream, version, state)
+
+    def keep(self, stream: UUID, version: int, state: object) -> None:
+        """Keep a state, unless a newer one is kept."""
         with self._lock:
-            if self._kept.get(stream, (0,))[0] < version:
-                self._kept[stream] = (version, state, time.monotonic())
-                self._kept.move_to_end(stream)
+            if self._kept.get(stream, (0,))[0] >= version:
+                return
+            self._kept[stream] = (version, state, time.monotonic())
+            self._kept.move_to_end(stream)
             if len(self._kept) > _CACHED_STREAMS:
                 self._kept.popitem(last=False)
 

@@ -98,7 +98,7 @@ def handle(command: RequestContainer, read: Reader, circumstances: Circumstances
         image=read(IMAGE, command.image_id),
         experiment=read(EXPERIMENT, command.session.experiment_id) if command.session else None,
         quota=read(QUOTA, quota_stream(command.user_id)),
-        cordoned=frozenset(t.name for t in command.targets if read(TARGET, t.target_id, guarded=False).cordoned),
+        cordoned=frozenset(t.name for t in command.targets if read(TARGET, t.target_id).cordoned),
     )
     return decide(command, situation, circumstances)
 

@@ -1,5 +1,6 @@
 """Dispatch on a store: races, repetitions, refusals."""
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -30,6 +31,7 @@ from calipso.commands.store import Cause
 from calipso.commands.user import GrantRole
 from calipso.errors import AlreadyLaunched, QuotaExceeded
 from calipso.events.container import ContainerRequested, State
+from calipso.events.envelope import Recorded
 from calipso.events.naming import quota_stream
 from calipso.events.quota import QuotaReleased, QuotaReserved
 from calipso.events.refusals import ContainerRequestRefused
@@ -170,3 +172,54 @@ def test_states_are_kept_and_caught_up(store: MemoryStore, dispatcher: Dispatche
     container = dispatcher.state(CONTAINER, ask.container_id)
     assert container is not None
     assert container.state is State.STOPPED
+
+
+def test_a_refusal_by_what_is_kept_is_decided_again_on_what_is_stored(
+    store: MemoryStore, dispatcher: Dispatcher
+) -> None:
+    requests = [own(number) for number in range(5)]
+    for request in requests:
+        dispatcher.dispatch(request, cause())
+    other = Dispatcher(store, dispatcher._policy, clock=lambda: NOW)
+    other.dispatch(RemoveContainer(container_id=requests[0].container_id), cause())
+    failed = RecordContainerFailed(
+        container_id=requests[0].container_id, reason=FailureReason.CRASHED, detail="gone meanwhile"
+    )
+    other.dispatch(failed, cause())
+    assert dispatcher.dispatch(own(5), cause())
+
+
+def test_a_grant_by_what_is_kept_is_refused_by_what_is_stored(store: MemoryStore, dispatcher: Dispatcher) -> None:
+    dispatcher.dispatch(own(0), cause())
+    other = Dispatcher(store, dispatcher._policy, clock=lambda: NOW)
+    for number in range(1, 5):
+        other.dispatch(own(number), cause())
+    with pytest.raises(QuotaExceeded):
+        dispatcher.dispatch(own(5), cause())
+    assert stored(store, QuotaReserved) == 5
+
+
+def test_what_was_achieved_by_another_is_seen_though_it_is_not_kept(store: MemoryStore, dispatcher: Dispatcher) -> None:
+    dispatcher.dispatch(ask, cause())
+    other = Dispatcher(store, dispatcher._policy, clock=lambda: NOW)
+    assert other.dispatch(StopContainer(container_id=ask.container_id), cause())
+    assert dispatcher.dispatch(StopContainer(container_id=ask.container_id), cause()) == []
+
+
+def test_a_user_with_many_requests_is_decided_without_reading_them_again() -> None:
+    class CountingStore(MemoryStore):
+        loads = 0
+
+        def load_newer(self, versions: Mapping[UUID, int]) -> Sequence[Recorded]:
+            self.loads += 1
+            return super().load_newer(versions)
+
+    store = CountingStore(Codec(MemorySubjectKeys()))
+    facts = [ADA_REGISTERED, DESKTOP_ADDED, P1_ADDED, S1_ADDED, ADA_MEMBER]
+    store.append(facts, expected={}, cause=cause())
+    dispatcher = Dispatcher(store, replace(POLICY, limits=FIVE), clock=lambda: NOW)
+    dispatcher.dispatch(own(0), cause())
+    loads = store.loads
+    for number in range(1, 5):
+        dispatcher.dispatch(own(number), cause())
+    assert store.loads == loads

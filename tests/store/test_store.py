@@ -170,6 +170,34 @@ def test_one_of_many_writers_of_one_version_wins(store: Store) -> None:
         assert sum(pool.map(write, range(8))) == 1
 
 
+def test_many_commands_at_one_time_are_each_stored_whole_or_not_at_all(store: Store) -> None:
+    taken, writers = uuid4(), 16
+    store.append([granted(taken)], expected={taken: 0}, cause=cause())
+
+    def write(number: int) -> bool:
+        user, is_stale = uuid4(), number % 4 == 0
+        expected = {user: 0, quota_stream(user): 0} | ({taken: 0} if is_stale else {taken: 1})
+        events = [granted(user), QuotaReleased(user_id=user, container_id=uuid4())]
+        try:
+            stored = store.append(events, expected=expected, cause=cause())
+        except StaleVersion as error:
+            return error.stream == str(taken) and is_stale and not store.load_newer({user: 0, quota_stream(user): 0})
+        assert [(r.stream, r.version) for r in stored] == [(user, 1), (quota_stream(user), 1)]
+        assert stored[1].position == stored[0].position + 1
+        return not is_stale and list(store.load(user)) == [stored[0]]
+
+    with ThreadPoolExecutor(writers) as pool:
+        assert all(pool.map(write, range(20 * writers)))
+
+
+def test_loading_what_is_newer_in_several_streams(store: Store) -> None:
+    ada, bob, nobody = uuid4(), uuid4(), uuid4()
+    store.append([granted(ada), granted(bob), granted(ada), granted(bob)], expected={}, cause=cause())
+    newer = store.load_newer({bob: 0, ada: 1, nobody: 0})
+    assert [(recorded.stream, recorded.version) for recorded in newer] == [(bob, 1), (ada, 2), (bob, 2)]
+    assert not store.load_newer({})
+
+
 def test_a_database_that_does_not_answer_is_named() -> None:
     database = Database("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(Unavailable, match="event store"):

@@ -1,0 +1,129 @@
+"""Gathers what waits to be stored: what several threads put at one time goes into one transaction.
+
+One thread at a time leads: it takes what waits, stores it, and hands over to the first of those that came meanwhile.
+So a thread that is alone waits for nobody, and under load a commit to disk serves many.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from calipso.errors import CalipsoError, Unavailable
+
+_MOST = 64  # in one transaction
+_LOOKED_THROUGH = 256  # of those that wait, for one transaction
+
+
+class Job(Protocol):
+    """What is to be stored, with the streams that it touches."""
+
+    @property
+    def writes(self) -> frozenset[UUID]:
+        """The streams that get events."""
+
+    @property
+    def reads(self) -> frozenset[UUID]:
+        """The streams whose versions are checked."""
+
+
+J = TypeVar("J", bound=Job)
+R = TypeVar("R")
+
+
+@dataclass(eq=False)
+class _Waiting(Generic[J, R]):
+    job: J
+    woken: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    answer: R | Exception | None = None
+
+    def result(self) -> R:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert self.answer is not None  # noqa: S101 - the leader answers everybody before it wakes them
+        return self.answer
+
+
+class Gatherer(Generic[J, R]):
+    """Stores jobs of many threads, as many at a time as wait.
+
+    Args:
+        store: stores jobs, all in one transaction, and gives the answer to each; a `CalipsoError` of one of them is its
+            answer, and hinders no other.
+    """
+
+    def __init__(self, store: Callable[[Sequence[J]], Sequence[R | CalipsoError]]) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting[J, R]] = deque()
+        self._is_led = False
+
+    def put(self, job: J) -> R:
+        """Store a job, and return when it is stored.
+
+        Raises:
+            CalipsoError: what stands against this job, or against storing at all.
+        """
+        own: _Waiting[J, R] = _Waiting(job)
+        with self._lock:
+            self._waiting.append(own)
+            own.leads, self._is_led = not self._is_led, True
+        if not own.leads:
+            own.woken.wait()
+        if own.leads:
+            self._lead()
+        return own.result()
+
+    def _lead(self) -> None:
+        """Store one batch, in which the leader's own job always is: it waits the longest."""
+        with self._lock:
+            batch = self._take()
+        try:
+            answers = self._stored([waiting.job for waiting in batch])
+        except BaseException:  # the thread is ended: nobody may wait for it
+            answers = [Unavailable("the event store", "interrupted") for _ in batch]
+            raise
+        finally:
+            self._hand_over()
+            for waiting, answer in zip(batch, answers, strict=True):
+                waiting.answer = answer
+                waiting.woken.set()
+
+    def _take(self) -> list[_Waiting[J, R]]:
+        """The first of those that wait that do not touch one stream, in their order; the others stay, in theirs."""
+        taken: list[_Waiting[J, R]] = []
+        left: list[_Waiting[J, R]] = []
+        written: set[UUID] = set()
+        touched: set[UUID] = set()
+        while self._waiting and len(taken) < _MOST and len(taken) + len(left) < _LOOKED_THROUGH:
+            waiting = self._waiting.popleft()
+            job = waiting.job
+            # one that is left keeps back those behind it that touch its streams
+            is_free = job.writes.isdisjoint(touched) and job.reads.isdisjoint(written)
+            (taken if is_free else left).append(waiting)
+            written |= job.writes
+            touched |= job.writes | job.reads
+        self._waiting.extendleft(reversed(left))
+        return taken
+
+    def _stored(self, jobs: Sequence[J]) -> Sequence[R | Exception]:
+        try:
+            return self._store(jobs)
+        except Unavailable as error:
+            return [error for _ in jobs]
+        except Exception as error:  # noqa: BLE001 - it is told to the one whose job it is
+            if len(jobs) == 1:
+                return [error]
+        # something is wrong with one of them, which alone shall hear of it
+        return [answer for job in jobs for answer in self._stored([job])]
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].woken.set()
+            else:
+                self._is_led = False

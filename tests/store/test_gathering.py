@@ -1,0 +1,164 @@
+"""What several threads store at one time goes into one transaction, and each gets its own answer."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import pytest
+from tests.conftest import wait_until
+
+from calipso.errors import CalipsoError, StaleVersion, Unavailable
+from calipso.gathering import Gatherer
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+    writes: frozenset[UUID] = field(default_factory=lambda: frozenset({uuid4()}))
+    reads: frozenset[UUID] = frozenset()
+
+
+class Held:
+    """A store that waits until it is let go, and notes what came together."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.gate = threading.Event()
+        self.fail: Callable[[Sequence[Job]], None] = lambda _: None
+
+    def __call__(self, jobs: Sequence[Job]) -> Sequence[str | CalipsoError]:
+        self.batches.append([job.name for job in jobs])
+        self.gate.wait(10)
+        self.fail(jobs)
+        return [StaleVersion(job.name) if job.name.startswith("stale") else job.name for job in jobs]
+
+
+@contextmanager
+def waiting_behind_one(held: Held, jobs: Sequence[Job]) -> Iterator[list[Future[str]]]:
+    """The jobs wait, in their order, while a first one is being stored; after the block all are stored."""
+    gatherer: Gatherer[Job, str] = Gatherer(held)
+    with ThreadPoolExecutor(len(jobs) + 1) as pool:
+        first = pool.submit(gatherer.put, Job("first"))
+        wait_until(lambda: len(held.batches) == 1, "the first job to be stored")
+        futures = []
+        for number, job in enumerate(jobs, 1):
+            futures.append(pool.submit(gatherer.put, job))
+            wait_until(lambda n=number: len(gatherer._waiting) == n, "a job to wait")  # type: ignore[misc]
+        yield futures
+        held.gate.set()
+        assert first.result(10) == "first"
+
+
+def test_who_is_alone_waits_for_nobody() -> None:
+    held = Held()
+    held.gate.set()
+    gatherer: Gatherer[Job, str] = Gatherer(held)
+    assert [gatherer.put(Job(name)) for name in "abc"] == ["a", "b", "c"]
+    assert held.batches == [["a"], ["b"], ["c"]]
+
+
+def test_those_who_wait_are_stored_together_and_answered_apart() -> None:
+    held = Held()
+    with waiting_behind_one(held, [Job("a"), Job("stale b"), Job("c")]) as futures:
+        pass
+    assert held.batches == [["first"], ["a", "stale b", "c"]]
+    assert (futures[0].result(), futures[2].result()) == ("a", "c")
+    with pytest.raises(StaleVersion, match="stale b"):
+        futures[1].result()
+
+
+def test_no_two_that_touch_one_stream_are_together_and_their_order_holds() -> None:
+    held, stream, other = Held(), frozenset({uuid4()}), frozenset({uuid4()})
+    jobs = [
+        Job("writes", writes=stream),
+        Job("reads what is written", reads=stream, writes=other),
+        Job("writes again", writes=stream),
+        Job("behind the reader", writes=other),
+        Job("apart"),
+    ]
+    with waiting_behind_one(held, jobs):
+        pass
+    assert held.batches[1:] == [
+        ["writes", "apart"],
+        ["reads what is written"],
+        ["writes again", "behind the reader"],
+    ]
+
+
+def test_readers_of_one_stream_are_together() -> None:
+    held, image = Held(), frozenset({uuid4()})
+    with waiting_behind_one(held, [Job("a", reads=image), Job("b", reads=image)]):
+        pass
+    assert held.batches[1:] == [["a", "b"]]
+
+
+def test_one_that_spoils_the_transaction_fails_alone() -> None:
+    held = Held()
+
+    def fail(jobs: Sequence[Job]) -> None:
+        if any(job.name == "bad" for job in jobs):
+            raise ValueError("bad")
+
+    held.fail = fail
+    with waiting_behind_one(held, [Job("a"), Job("bad"), Job("c")]) as futures:
+        pass
+    assert (futures[0].result(), futures[2].result()) == ("a", "c")
+    with pytest.raises(ValueError, match="bad"):
+        futures[1].result()
+
+
+def test_a_store_that_is_away_is_told_to_all_of_a_transaction_and_asked_again_by_the_next() -> None:
+    held, trouble = Held(), [None, Unavailable("the event store", "away")]
+
+    def fail(_: Sequence[Job]) -> None:
+        if (error := trouble.pop(0) if trouble else None) is not None:
+            raise error
+
+    held.fail = fail
+    with waiting_behind_one(held, [Job("a"), Job("b")]) as futures:
+        pass
+    for future in futures:
+        with pytest.raises(Unavailable):
+            future.result()
+    gatherer: Gatherer[Job, str] = Gatherer(held)
+    assert gatherer.put(Job("later")) == "later"
+
+
+def test_a_leader_that_is_interrupted_leaves_nobody_waiting() -> None:
+    held, interrupts = Held(), [KeyboardInterrupt()]
+
+    def fail(_: Sequence[Job]) -> None:
+        if interrupts:
+            raise interrupts.pop()
+
+    held.fail = fail
+    gatherer: Gatherer[Job, str] = Gatherer(held)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(gatherer.put, Job("first"))
+        wait_until(lambda: len(held.batches) == 1, "the first job to be stored")
+        second = pool.submit(gatherer.put, Job("second"))
+        wait_until(lambda: len(gatherer._waiting) == 1, "the second job to wait")
+        held.gate.set()
+        assert second.result(10) == "second"
+        with pytest.raises(KeyboardInterrupt):
+            first.result(10)
+
+
+def test_many_threads_and_many_jobs_all_are_answered() -> None:
+    sizes: list[int] = []
+
+    def store(jobs: Sequence[Job]) -> Sequence[str]:
+        sizes.append(len(jobs))
+        return [job.name for job in jobs]
+
+    gatherer: Gatherer[Job, str] = Gatherer(store)
+    streams = [frozenset({uuid4()}) for _ in range(5)]
+    with ThreadPoolExecutor(32) as pool:
+        names = [str(number) for number in range(3000)]
+        answers = list(pool.map(lambda n: gatherer.put(Job(n, writes=streams[int(n) % 5])), names))
+    assert answers == names
+    assert sum(sizes) == 3000
+    assert max(sizes) <= 5
