@@ -107,8 +107,8 @@ class Dispatcher:
 
     def state(self, fold: Fold[S], stream: UUID) -> S:
         """The state of a stream now, for those who must look before they act."""
-        self._states.catch_up({stream: fold})
-        return self._states.kept(fold, stream)[1]
+        state: S = self._states.catch_up({stream: fold})[stream][1]
+        return state
 
     def _decide(self, command: object, reading: "_Reading") -> Sequence[Event]:
         circumstances = Circumstances(now=self._clock(), policy=self._policy)
@@ -146,11 +146,10 @@ class _Reading:
 
     Args:
         states: where they are kept.
-        fresh: the streams that have just been caught up with the store; None to believe what is kept of all that are
-            guarded.
+        fresh: what has just been caught up with the store; None to believe what is kept of streams that are guarded.
     """
 
-    def __init__(self, states: "_States", fresh: frozenset[UUID] | None = None) -> None:
+    def __init__(self, states: "_States", fresh: Mapping[UUID, tuple[int, Any]] | None = None) -> None:
         self._states = states
         self._fresh = fresh
         self._seen: dict[UUID, tuple[Fold[Any], int, Any]] = {}
@@ -163,18 +162,21 @@ class _Reading:
 
     def caught_up(self) -> "_Reading":
         """A reading to decide again, for which the streams of this one are caught up."""
-        self._states.catch_up({stream: fold for stream, (fold, _, _) in self._seen.items()})
-        return _Reading(self._states, frozenset(self._seen))
+        return _Reading(self._states, self._states.catch_up({s: fold for s, (fold, _, _) in self._seen.items()}))
 
     def __call__(self, fold: Fold[S], stream: UUID, *, guarded: bool = True) -> S:
-        is_kept = stream in self._fresh if self._fresh is not None else guarded
-        if not is_kept:
-            self._states.catch_up({stream: fold})
-        version, state = self._states.kept(fold, stream)
+        version, state = self._read(fold, stream, guarded=guarded)
         self._seen[stream] = fold, version, state
         if guarded:
             self.versions[stream] = version
         return state
+
+    def _read(self, fold: Fold[S], stream: UUID, *, guarded: bool) -> tuple[int, S]:
+        if self._fresh is None and guarded:
+            return self._states.kept(fold, stream)
+        if self._fresh is not None and stream in self._fresh:
+            return self._fresh[stream]
+        return self._states.catch_up({stream: fold})[stream]
 
     def follow(self, stored: Sequence[Recorded]) -> None:
         """Keep what became of the streams by what was stored."""
@@ -206,14 +208,15 @@ class _States:
             version, state, _ = self._kept.get(stream, (0, fold.initial, 0.0))
         return version, state
 
-    def catch_up(self, folds: Mapping[UUID, Fold[Any]]) -> None:
-        """Bring the states of streams up to what is stored now."""
+    def catch_up(self, folds: Mapping[UUID, Fold[Any]]) -> Mapping[UUID, tuple[int, Any]]:
+        """The states of streams now, and their versions."""
         seen = {stream: self.kept(fold, stream) for stream, fold in folds.items()}
         for recorded in self._store.load_newer({stream: version for stream, (version, _) in seen.items()}):
             _, state = seen[recorded.stream]
             seen[recorded.stream] = recorded.version, folds[recorded.stream].evolve(state, recorded.event)
         for stream, (version, state) in seen.items():
             self.keep(stream, version, state)
+        return seen
 
     def keep(self, stream: UUID, version: int, state: object) -> None:
         """Keep a state, unless a newer one is kept."""
