@@ -1,5 +1,7 @@
 """The parts that every process needs, made when they are first used: store, dispatch, accounts, databases."""
 
+import math
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,6 +10,7 @@ from sqlalchemy.engine import make_url
 
 from calipso import installation
 from calipso.accounts import Logins, Passwords, SignInAttempts, SignInFlows
+from calipso.bus import Bus, connected
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
 from calipso.credentials import MasterKeys, parse_master_keys
@@ -122,6 +125,15 @@ class Backend:
         if url.drivername not in _DRIVERS:
             raise Invalid("CALIPSO_GUACAMOLE_DATABASE_URL", "must begin with postgresql:// or mysql://")
         return create_engine(url.set(drivername=_DRIVERS[url.drivername]), pool_pre_ping=True, hide_parameters=True)
+
+    def bus(self, name: str, *, patience: float = math.inf) -> AbstractAsyncContextManager[Bus]:
+        """A connection to NATS.
+
+        Args:
+            name: what the server's own monitoring calls it.
+            patience: seconds to wait for the server; then it raises `Unavailable`.
+        """
+        return connected(self.settings.nats_url, self.settings.facility, name=name, patience=patience)
 
     def close(self) -> None:
         """Give back all connections that were opened."""

@@ -1,20 +1,24 @@
 """Binds the parts to processes: what prepares the databases, projects, relays and provisions."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from calipso import bus, installation
+from calipso import installation
 from calipso.accounts import ACCOUNTS_DDL
 from calipso.backend import Backend
 from calipso.database import STORED
 from calipso.errors import Invalid, Unavailable
+from calipso.events.container import State
 from calipso.events.values import Runtime
 from calipso.installation import INSTALLATION_DDL
 from calipso.login_tokens import LOGIN_TOKENS_DDL
@@ -34,6 +38,8 @@ from calipso.runtimes.service import Service
 from calipso.runtimes.static_link import StaticLinkRuntime
 from calipso.settings import Settings
 from calipso.vault import SUBJECT_KEYS_DDL
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -117,7 +123,7 @@ async def project(backend: Backend) -> None:
 
 async def relay(backend: Backend) -> None:
     """Relay events to the bus, for ever."""
-    async with bus.connected(backend.settings.nats_url, backend.settings.facility, name="calipso relay") as connected:
+    async with backend.bus("calipso relay") as connected:
         await Relay(backend.database, backend.store, connected, backend.parts).run()
 
 
@@ -183,15 +189,24 @@ class RecordedHoldings:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def open_on(self, target: str) -> list[UUID]:
+    def open_on(self, target: str) -> Mapping[UUID, State]:
         """The containers that want something done, or that run there."""
-        with self._engine.connect() as connection:
-            return list(containers.open_on(connection, target))
+        return self._ask(partial(containers.open_on, target=target))
 
     def held_on(self, target: str) -> int:
         """The number of containers that take room there."""
-        with self._engine.connect() as connection:
-            return containers.held_on(connection, target)
+        return self._ask(partial(containers.held_on, target=target))
+
+    def stopped_on(self, target: str, *, before: datetime) -> Sequence[UUID]:
+        """The containers that stopped there before a time, and that nobody has asked to remove."""
+        return self._ask(partial(containers.stopped_on, target=target, before=before))
+
+    def _ask(self, question: Callable[[Connection], T]) -> T:
+        try:
+            with self._engine.connect() as connection:
+                return question(connection)
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise Unavailable("the read models", str(error.__cause__ or error).strip()) from error
 
 
 async def provision(backend: Backend, target_name: str) -> None:
@@ -222,11 +237,10 @@ async def provision(backend: Backend, target_name: str) -> None:
             target_id=backend.installation.naming.target(target.name),
             is_alive=backend.database.is_held,
             lost_grace=backend.settings.lost_grace,
+            stopped_limit=timedelta(seconds=backend.settings.stopped_limit),
             told=told,
         )
-        connected = await stack.enter_async_context(
-            bus.connected(backend.settings.nats_url, backend.settings.facility, name=f"calipso {claimant}")
-        )
+        connected = await stack.enter_async_context(backend.bus(f"calipso {claimant}"))
         service = Service(
             provisioner=provisioner,
             reconciler=reconciler,

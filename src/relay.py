@@ -15,16 +15,18 @@ import psycopg
 import structlog
 
 from calipso.bus import PREFIX, Bus, Message, OutOfSequence
+from calipso.bus.dead_letters import DeadLetters
 from calipso.codec import public_data
 from calipso.database import STORED, Database
 from calipso.errors import Unavailable
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EventLog, Recorded
-from calipso.parts import HEARTBEAT_SECONDS, Parts
+from calipso.parts import HEARTBEAT_SECONDS, Parts, Report
 
 _log = structlog.get_logger()
 
 PART = "relay"
+DEAD = "dead letters"  # told by the relay, because it is one and speaks to the bus; `detail` is their number
 _WINDOW = 100
 _IDLE_SECONDS = 1.0
 
@@ -44,6 +46,7 @@ class Relay:
         self._log = log
         self._bus = bus
         self._parts = parts
+        self._dead_letters = DeadLetters(bus)
         self._woken = asyncio.Event()
 
     async def run(self) -> None:
@@ -90,7 +93,9 @@ class Relay:
             if not self._bus.is_connected:
                 raise Unavailable("NATS", "the connection is gone")
             if time.monotonic() - told > HEARTBEAT_SECONDS:
-                await asyncio.to_thread(self._parts.report, PART, position=position)
+                dead = await self._dead_letters.number()
+                reports = [Report(name=PART, position=position), Report(name=DEAD, ok=not dead, detail=str(dead))]
+                await asyncio.to_thread(self._parts.report_all, reports)
                 told = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), _IDLE_SECONDS)

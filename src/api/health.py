@@ -17,6 +17,7 @@ from calipso.errors import Unavailable
 from calipso.parts import HEARTBEAT_SECONDS, Part
 from calipso.projections.container_counts import START_SECONDS, Counts, counts
 from calipso.projections.registry import GUACAMOLE, read_models
+from calipso.relay import DEAD
 from calipso.relay import PART as RELAY
 
 blueprint = Blueprint("health")
@@ -50,6 +51,7 @@ class Health:
     relay: PartHealth
     projections: Sequence[PartHealth]
     targets: Sequence[PartHealth]
+    dead_letters: int = 0
 
     @property
     def is_ready(self) -> bool:
@@ -59,8 +61,10 @@ class Health:
 
     @property
     def is_well(self) -> bool:
-        """Whether every part works."""
-        return all(part.ok for part in (self.store, self.relay, *self.projections, *self.targets))
+        """Whether every part works, and nothing was given up."""
+        return not self.dead_letters and all(
+            part.ok for part in (self.store, self.relay, *self.projections, *self.targets)
+        )
 
 
 @blueprint.get("/health/live", ctx_open=True)
@@ -87,6 +91,7 @@ async def whole(request: Request) -> HTTPResponse:
         "relay": health.relay.body(),
         "projections": {part.name: part.body() for part in health.projections},
         "targets": {part.name: part.body() for part in health.targets},
+        "dead_letters": health.dead_letters,
     }
     return json(body, status=200 if health.is_ready else 503)
 
@@ -119,7 +124,13 @@ async def examine(context: Context) -> Health:
         relay=_follower(RELAY, parts.get(RELAY), head),
         projections=[_follower(name, parts.get(name), head) for name in names],
         targets=[_part(name, parts.get(_TARGET + name)) for name in targets],
+        dead_letters=_number(parts.get(DEAD)),
     )
+
+
+def _number(part: Part | None) -> int:
+    """The number of dead letters that was told last; whether it is still told, the health of the relay says."""
+    return int(part.detail) if part is not None and part.detail.isdecimal() else 0
 
 
 def _without_store(error: Unavailable) -> Health:
@@ -166,7 +177,8 @@ def _health_families(health: Health) -> Iterable[Metric]:
             ok.add_metric([kind, part.name], float(part.ok))
             if part.lag is not None:
                 lag.add_metric([part.name], part.lag)
-    return ok, lag
+    dead = GaugeMetricFamily("calipso_dead_letters", "Messages that were given up.", value=health.dead_letters)
+    return ok, lag, dead
 
 
 def _container_families(found: Counts) -> Iterable[Metric]:

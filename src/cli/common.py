@@ -1,7 +1,7 @@
 """What commands share: the system that they speak to, and how they issue a command."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,8 @@ from calipso.commands.dispatch import cause_of
 from calipso.commands.handling import USER_NAME
 from calipso.embedded import addresses
 from calipso.errors import Invalid, NotFound
+from calipso.events.envelope import Recorded
+from calipso.projections import containers
 
 MASTER_KEY_FILE = "master.key"
 BACKUPS = "backups"
@@ -69,9 +71,26 @@ def embedded_settings(given: settings.Settings) -> settings.Settings:
     )
 
 
-def dispatch(backend: Backend, command: object) -> None:
-    """Issue a command as the command line."""
-    backend.dispatcher.dispatch(command, cause_of(ACTOR))
+def dispatch(backend: Backend, command: object) -> Sequence[Recorded]:
+    """Issue a command as the command line; gives what was stored, nothing when it was achieved before."""
+    return backend.dispatcher.dispatch(command, cause_of(ACTOR))
+
+
+def container_id_of(backend: Backend, text: str) -> UUID:
+    """The container of a name (calipso-...), a uuid or an integer id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    try:
+        return UUID(text.removeprefix("calipso-"))
+    except ValueError:
+        pass
+    with backend.engine.connect() as connection:
+        row = containers.by_id(connection, int(text)) if re.fullmatch("[0-9]{1,18}", text) else None
+    if row is None:
+        raise NotFound("container", text)
+    return row.container_id
 
 
 def user_id_of(backend: Backend, name: str) -> UUID:

@@ -10,12 +10,12 @@ import typer
 
 from calipso.backend import Backend
 from calipso.bootstrap import guacamole_of, runtime_of, target_named
-from calipso.cli.common import Data, running
+from calipso.cli.common import Data, container_id_of, running
 from calipso.commands.handling import CONTAINER
 from calipso.errors import CalipsoError, NotFound
 from calipso.events.container import Container, State
 from calipso.events.envelope import Recorded, personal_fields
-from calipso.projections import containers
+from calipso.runtimes.verdict import deadline_of
 
 _LOG_LINES = 10
 _ALREADY_TOLD = {"container_id", "user_id", "target"}
@@ -27,24 +27,12 @@ def explain(
 ) -> None:
     """Tell all of one container: its events, what the target says, its Guacamole rows, its log, the next deadline."""
     with running(data) as backend:
-        container_id = _find(backend, container)
+        container_id = container_id_of(backend, container)
         state = backend.dispatcher.state(CONTAINER, container_id)
         if state is None:
             raise NotFound("container", container)
         for line in _lines(backend, container_id, state):
             print(line)
-
-
-def _find(backend: Backend, text: str) -> UUID:
-    try:
-        return UUID(text.removeprefix("calipso-"))
-    except ValueError:
-        pass
-    with backend.engine.connect() as connection:
-        row = containers.by_id(connection, int(text)) if text.isdecimal() else None
-    if row is None:
-        raise NotFound("container", text)
-    return row.container_id
 
 
 def _lines(backend: Backend, container_id: UUID, container: Container) -> Iterator[str]:
@@ -94,7 +82,9 @@ def _guacamole(backend: Backend, container_id: UUID) -> str:
 
 
 def _deadline(container: Container) -> str:
-    if container.state not in {State.REQUESTED, State.STARTING}:
+    deadline = deadline_of(container)
+    if deadline is None:
         return "none"
-    left = (container.request.deadline - datetime.now(UTC)).total_seconds()
-    return f"{container.request.deadline.isoformat()} (in {left:.0f} s): usable by then, or failed"
+    left = (deadline - datetime.now(UTC)).total_seconds()
+    outcome = "removed by force" if container.state is State.STOPPING else "usable by then, or failed"
+    return f"{deadline.isoformat()} (in {left:.0f} s): {outcome}"

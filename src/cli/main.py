@@ -3,6 +3,8 @@
 import typer
 
 from calipso.cli import (
+    containers,
+    deadletters,
     effective_settings,
     erasing,
     experiments,
@@ -16,6 +18,7 @@ from calipso.cli import (
     serve,
     sessions,
     synchronizing,
+    targets,
     users,
 )
 
@@ -53,3 +56,6 @@ app.add_typer(sessions.app, name="sessions")
 app.add_typer(members.app, name="members")
 app.add_typer(images.app, name="images")
 app.add_typer(quotas.app, name="quotas")
+app.add_typer(containers.app, name="containers")
+app.add_typer(targets.app, name="targets")
+app.add_typer(deadletters.app, name="deadletters")

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from calipso.commands.handling import CONTAINER, QUOTA, Circumstances, Reader, handles
+from calipso.commands.texts import check_reason
 from calipso.errors import Conflict, NotFound
 from calipso.events import container as facts
 from calipso.events.container import Container, State
@@ -82,6 +83,8 @@ class RecordContainerEnded(ContainerCommand):
 class RecordContainerStopped(ContainerCommand):
     """The container was stopped on request."""
 
+    reason: str = "stopped on request"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecordContainerRemoved(ContainerCommand):
@@ -103,6 +106,13 @@ class ExpireContainer(ContainerCommand):
     detail: str = "not usable before its deadline"
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndContainer(ContainerCommand):
+    """An administrator ends it in the record, whatever its target does; what is left there becomes an orphan."""
+
+    reason: str
+
+
 @handles(StopContainer)
 @handles(RemoveContainer)
 @handles(ClaimContainer)
@@ -114,12 +124,13 @@ class ExpireContainer(ContainerCommand):
 @handles(RecordContainerRemoved)
 @handles(RecordContainerLost)
 @handles(ExpireContainer)
+@handles(EndContainer)
 def handle(command: ContainerCommand, read: Reader, circumstances: Circumstances) -> Sequence[Event]:
     """Decide on the container's state; whatever ends it gives back its part of the quota."""
     container = read(CONTAINER, command.container_id)
     if container is None:
         raise NotFound("container", str(command.container_id))
-    events = decide(command, container, circumstances.now)
+    events = decide(command, container, circumstances.now, circumstances.policy.stop_limit)
     after: Container | None = container
     for event in events:
         after = facts.evolve(after, event)
@@ -136,17 +147,23 @@ def release(container: Container, quota: Quota) -> Sequence[Event]:
     return [QuotaReleased(user_id=container.request.user_id, container_id=container.request.container_id)]
 
 
-def decide(command: ContainerCommand, container: Container, now: datetime) -> Sequence[Event]:
+def decide(command: ContainerCommand, container: Container, now: datetime, stop_limit: timedelta) -> Sequence[Event]:
     """What follows from a command about a container in this state; nothing when it is achieved.
+
+    Args:
+        command: what is asked for or told.
+        container: the state.
+        now: the time.
+        stop_limit: after which an end that is asked for is forced.
 
     Raises:
         Conflict: a start is claimed or recorded by one whose claim does not hold.
+        Invalid: nobody said why the container is ended.
     """
     match command:
-        case StopContainer():
-            return _stop(container)
-        case RemoveContainer():
-            return _remove(container)
+        case StopContainer() | RemoveContainer():
+            asked = _stop if isinstance(command, StopContainer) else _remove
+            return asked(container, now + stop_limit)
         case ClaimContainer():
             return _claim(command, container, now)
         case AdoptContainer():
@@ -158,13 +175,15 @@ def decide(command: ContainerCommand, container: Container, now: datetime) -> Se
         case RecordContainerEnded():
             return _ended(command, container)
         case RecordContainerStopped() if container.is_active:
-            return [_event(container, facts.ContainerStopped, reason="stopped on request")]
+            return [_event(container, facts.ContainerStopped, reason=command.reason)]
         case RecordContainerRemoved():
             return _removed(container)
         case RecordContainerLost() if container.state in {State.RUNNING, State.STOPPING}:
             return [_event(container, facts.ContainerLost, reason=command.reason)]
         case ExpireContainer() if container.state in _BEFORE_RUNNING and now >= container.request.deadline:
             return [_failed(container, command.reason, command.detail, ())]
+        case EndContainer():
+            return _end(command, container)
         case _:
             return []
 
@@ -178,27 +197,34 @@ def _failed(container: Container, reason: FailureReason, detail: str, log: tuple
     return _event(container, facts.ContainerFailed, reason=reason, detail=detail, log=log)
 
 
-def _stop(container: Container) -> Sequence[Event]:
+def _stop(container: Container, deadline: datetime) -> Sequence[Event]:
     if container.state is State.REQUESTED:  # nobody claimed it, so nothing was made that would have to be stopped
         return [
-            _event(container, facts.ContainerStopRequested),
+            _event(container, facts.ContainerStopRequested, deadline=deadline),
             _event(container, facts.ContainerStopped, reason="stopped before its start"),
         ]
     if container.state in {State.STARTING, State.RUNNING}:
-        return [_event(container, facts.ContainerStopRequested)]
+        return [_event(container, facts.ContainerStopRequested, deadline=deadline)]
     return []
 
 
-def _remove(container: Container) -> Sequence[Event]:
+def _remove(container: Container, deadline: datetime) -> Sequence[Event]:
     if container.state is State.REQUESTED:
         return [
-            *_stop(container),
-            _event(container, facts.ContainerRemovalRequested),
+            *_stop(container, deadline),
+            _event(container, facts.ContainerRemovalRequested, deadline=deadline),
             _event(container, facts.ContainerRemoved),
         ]
     removable = {State.STARTING, State.RUNNING, State.STOPPING, State.STOPPED}
     if container.state in removable and not container.removal_requested:
-        return [_event(container, facts.ContainerRemovalRequested)]
+        return [_event(container, facts.ContainerRemovalRequested, deadline=deadline)]
+    return []
+
+
+def _end(command: EndContainer, container: Container) -> Sequence[Event]:
+    check_reason(command.reason)
+    if container.is_active or container.state is State.STOPPED:
+        return [_failed(container, FailureReason.ENDED, command.reason, ())]
     return []
 
 

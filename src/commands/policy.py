@@ -14,7 +14,8 @@ class Policy:
     `limits` hold for users without a quota of their own; `targets` are the names of the targets of each runtime;
     `datasets_root` and `output_root` are the folders below which session volumes lie, read-only and writable; `uid`,
     `gid` and `groups` are the numeric account of containers for which nothing else names one; `run_limit` is the time
-    from a request until its container must be usable; `key_number` is the master key for new containers.
+    from a request until its container must be usable, `stop_limit` that from the wish for an end until it is forced;
+    `key_number` is the master key for new containers.
 
     Where the experiment names no uid (gid), containers have that of their user, unless `uses_user_uid`
     (`uses_user_gid`) is false. `home` is the home folder of users, with `$USERNAME` for the name, and empty when
@@ -34,3 +35,4 @@ class Policy:
     uses_user_gid: bool = True
     home: str = ""
     other_volumes: tuple[Volume, ...] = ()
+    stop_limit: timedelta = timedelta(minutes=2)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from calipso.commands.handling import TARGET, Circumstances, Reader, handles
+from calipso.commands.texts import check_reason
 from calipso.events import target as facts
 from calipso.events.envelope import Event
 from calipso.events.target import Target
@@ -48,9 +49,14 @@ def handle(command: TargetCommand, read: Reader, _: Circumstances) -> Sequence[E
 
 
 def decide(command: TargetCommand, target: Target) -> Sequence[Event]:
-    """What follows for the target; nothing when the command is achieved."""
+    """What follows for the target; nothing when the command is achieved.
+
+    Raises:
+        Invalid: nobody said why it is cordoned.
+    """
     match command:
         case CordonTarget() if not target.cordoned:
+            check_reason(command.reason)
             return [facts.TargetCordoned(target_id=command.target_id, name=command.name, reason=command.reason)]
         case OpenTarget() if target.cordoned:
             return [facts.TargetOpened(target_id=command.target_id, name=command.name)]

@@ -6,6 +6,7 @@ from calipso.errors import Invalid
 
 TEXT_LIMIT = 2000
 KEY_LIMIT = 200
+REASON_LIMIT = 500
 NUMBER_LIMIT = 2**31 - 2  # engines and file systems know accounts of 32 bits with sign, the last one is nobody's
 
 _NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -39,6 +40,17 @@ def check_key(field: str, text: str) -> None:
     if not text or set(text) & {"/", "~"}:
         raise Invalid(field, "must be a text without '/' and '~'")
     check_text(field, text, limit=KEY_LIMIT)
+
+
+def check_reason(text: str) -> None:
+    """Refuse what does not say why somebody did something.
+
+    Raises:
+        Invalid: it is empty or too long, or has control characters.
+    """
+    if not text.strip():
+        raise Invalid("reason", "must say why")
+    check_text("reason", text, limit=REASON_LIMIT)
 
 
 def check_account(field: str, number: int | None) -> None:

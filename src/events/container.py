@@ -107,7 +107,9 @@ class ContainerFailed(ContainerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerStopRequested(ContainerEvent):
-    """Somebody wants the container stopped."""
+    """Somebody wants the container stopped; `deadline` is when it is ended by force."""
+
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,9 @@ class ContainerStopped(ContainerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerRemovalRequested(ContainerEvent):
-    """Somebody wants the container gone; a running one is stopped first."""
+    """Somebody wants the container gone; a running one is stopped first, by force at the `deadline`."""
+
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +140,11 @@ class ContainerLost(ContainerEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """A container as its events tell it."""
+    """A container as its events tell it.
+
+    `stop_deadline` is when a container that is stopping is ended by force; None for one that was asked to stop before
+    such deadlines were set.
+    """
 
     request: ContainerRequested
     state: State
@@ -146,6 +154,7 @@ class Container:
     image_digest: str = ""
     failure: ContainerFailed | None = None
     removal_requested: bool = False
+    stop_deadline: datetime | None = None
 
     @property
     def is_active(self) -> bool:
@@ -188,7 +197,10 @@ def evolve(state: Container | None, event: Event) -> Container | None:
             return replace(changed, placement=event.placement, image_digest=event.image_digest)
         case ContainerFailed():
             return replace(changed, failure=event)
+        case ContainerStopRequested():
+            return replace(changed, stop_deadline=event.deadline)
         case ContainerRemovalRequested():
-            return replace(changed, removal_requested=True)
+            # a removal after a stop gives it no more time
+            return replace(changed, removal_requested=True, stop_deadline=state.stop_deadline or event.deadline)
         case _:
             return changed

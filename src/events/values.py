@@ -35,6 +35,7 @@ class FailureReason(StrEnum):
     EXITED = "exited"  # the process of a running container ended with an error
     TIMEOUT = "timeout"  # not usable before the deadline
     CAPACITY = "capacity"  # the target had no room before the deadline
+    ENDED = "ended"  # an administrator ended it, whatever its target says
 
 
 class Mode(StrEnum):

@@ -1,6 +1,6 @@
 """Containers: one row for each that was ever asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     Table,
     Uuid,
+    and_,
     bindparam,
     func,
     or_,
@@ -238,15 +239,28 @@ def running(connection: Connection) -> Sequence[UUID]:
     return connection.execute(query).scalars().all()
 
 
+def kept(connection: Connection) -> Sequence[ContainerRow]:
+    """The containers of everybody that are active, or stopped and not removed, the oldest first."""
+    return _all(connection, _rows().where(_KEPT))
+
+
 def every_of(connection: Connection, user_id: UUID | None) -> Sequence[ContainerRow]:
     """All containers of a user, or of everybody, that ever were, the oldest first."""
     return _all(connection, _owned(user_id))
 
 
-def open_on(connection: Connection, target: str) -> Sequence[UUID]:
+def open_on(connection: Connection, target: str) -> Mapping[UUID, State]:
     """The containers of a target that are active, or stopped and waiting for their removal, the oldest first."""
     is_open = or_(_ACTIVE, containers.c.removal_requested)
-    query = select(containers.c.container_id).where(containers.c.target == target, _KEPT, is_open)
+    query = select(containers.c.container_id, _IN_STATE).where(containers.c.target == target, _KEPT, is_open)
+    rows = connection.execute(query.order_by(containers.c.id)).all()
+    return {container_id: State(state) for container_id, state in rows}
+
+
+def stopped_on(connection: Connection, target: str, before: datetime) -> Sequence[UUID]:
+    """The containers of a target that stopped before a time, and that nobody has asked to remove, the oldest first."""
+    is_left = and_(_IN_STATE == State.STOPPED, ~containers.c.removal_requested, containers.c.ended < before)
+    query = select(containers.c.container_id).where(containers.c.target == target, _KEPT, is_left)
     return connection.execute(query.order_by(containers.c.id)).scalars().all()
 
 

@@ -47,7 +47,7 @@ class Target:
     guacd_host: str = ""
     guacd_port: int = 4822
     capacity: int = 1000
-    starts: int = 8
+    starts: int = 10
     egress: bool = True
     namespace: str = "default"
     service: str = "NodePort"

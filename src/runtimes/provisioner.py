@@ -6,12 +6,11 @@ is harmless, because names derive from the container id and what is there alread
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -27,14 +26,14 @@ from calipso.events.values import FailureReason, Placement
 from calipso.runtimes.looking import image_digest, why_not_yet
 from calipso.runtimes.protocol import ContainerRuntime, Observation, Order, RuntimeFailed, Target
 from calipso.runtimes.readiness import wait_until_usable
-from calipso.runtimes.turns import Turns, uncut
+from calipso.runtimes.room import Holdings, Room
+from calipso.runtimes.turns import Slots, Turns, uncut
 
 _log = structlog.get_logger()
 
 LOG_LINES = 100
 _UNREACHABLE_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
-_FULL_SECONDS = 1.0
 _REMOVAL_SECONDS = 3.0
 
 
@@ -47,16 +46,6 @@ class Trigger:
 
 
 NOTHING = Trigger()
-
-
-class Holdings(Protocol):
-    """What the record says that a target holds; may lag behind by moments."""
-
-    def open_on(self, target: str) -> list[UUID]:
-        """The containers that want something done, or that run there."""
-
-    def held_on(self, target: str) -> int:
-        """The number of containers that take room there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +74,15 @@ class Provisioner:
     stop_grace: timedelta
     web_base: str = "/web/"
     _turns: Turns = field(default_factory=Turns)
-    _without_room: set[UUID] = field(default_factory=set)
     _starting: dict[UUID, asyncio.Task[Any]] = field(default_factory=dict)
-    _slots: asyncio.Semaphore = field(init=False)
+    _slots: Slots = field(init=False)
+    _room: Room = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the slots for starts at one time."""
-        object.__setattr__(self, "_slots", asyncio.Semaphore(self.target.starts))
+        """Make the slots for starts at one time, and the line for room."""
+        room = Room(self.target, self.runtime, self.holdings, self.capacity_lock)
+        object.__setattr__(self, "_slots", Slots(self.target.starts))
+        object.__setattr__(self, "_room", room)
 
     def is_attending(self, container_id: UUID) -> bool:
         """Whether something is being done for a container in this process now."""
@@ -162,14 +153,18 @@ class Provisioner:
             raise
         finally:
             del self._starting[container_id]
+            self._room.forget(container_id)
         if not work.cancelled():
             work.result()
 
     async def _claim_and_start(self, container: Container, dead: str, trigger: Trigger) -> None:
         container_id = container.request.container_id
         try:
-            async with asyncio.timeout(_seconds_until(container.request.deadline)), self._slots:
-                async with self._room(container_id):
+            async with (
+                asyncio.timeout(_seconds_until(container.request.deadline)),
+                self._slots.of(container.request.user_id),
+            ):
+                async with self._room.of(container_id):
                     await self._claim(container, dead, trigger)
                     observation = await self._create(container)
                 order = self._order(container)
@@ -220,28 +215,6 @@ class Provisioner:
                     raise RuntimeFailed(FailureReason.UNREACHABLE, error.reason) from error
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    @asynccontextmanager
-    async def _room(self, container_id: UUID) -> AsyncIterator[None]:
-        """Wait until the target has room; near its capacity, count what is really there, one after the other."""
-        held = await asyncio.to_thread(self.holdings.held_on, self.target.name)
-        if held < self.target.capacity - 4 * self.target.starts:
-            yield
-            return
-        while True:
-            async with self.capacity_lock():
-                if await self._count() < self.target.capacity:
-                    self._without_room.discard(container_id)
-                    yield
-                    return
-            self._without_room.add(container_id)
-            await asyncio.sleep(_FULL_SECONDS)
-
-    async def _count(self) -> int:
-        try:
-            return len(await asyncio.to_thread(self.runtime.list))
-        except Unavailable:
-            return 0  # the start itself will tell that the target does not answer
-
     async def _record_started(self, container: Container, digest: str, placement: Placement, trigger: Trigger) -> None:
         command = commands.RecordContainerStarted(
             container_id=container.request.container_id,
@@ -263,9 +236,8 @@ class Provisioner:
     async def _expire(self, container: Container, trigger: Trigger) -> None:
         container_id = container.request.container_id
         reason, detail = FailureReason.TIMEOUT, "not usable before its deadline"
-        if container_id in self._without_room:
+        if self._room.lacks(container_id):
             reason, detail = FailureReason.CAPACITY, "the target had no room before the deadline"
-        self._without_room.discard(container_id)
         await self._fail(container_id, reason, detail + await why_not_yet(self.runtime, container_id), trigger)
 
     async def _fail(self, container_id: UUID, reason: FailureReason, detail: str, trigger: Trigger) -> None:

@@ -1,27 +1,35 @@
-"""The process that serves one target: its consumer on the bus, its reconciler, and its ear on the target."""
+"""The process that serves one target: its queues on the bus, its reconciler, and its ear on the target."""
 
 import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import chain, repeat
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from calipso.bus import PREFIX, Bus, Delivery
+from calipso.bus import PREFIX, RETRIES, RETRY_PREFIX, STREAM, Bus, Delivery, Queue
+from calipso.bus.dead_letters import DeadLetters
 from calipso.errors import CalipsoError, Unavailable
-from calipso.events.container import ContainerRemovalRequested, ContainerRequested, ContainerStopRequested
+from calipso.events.container import (
+    ContainerEvent,
+    ContainerRemovalRequested,
+    ContainerRequested,
+    ContainerStopRequested,
+)
 from calipso.parts import HEARTBEAT_SECONDS
+from calipso.runtimes.protocol import RuntimeFailed
 from calipso.runtimes.provisioner import Provisioner, Trigger
 from calipso.runtimes.reconciler import Reconciler
 
 _log = structlog.get_logger()
 
-_WORK = (ContainerRequested, ContainerStopRequested, ContainerRemovalRequested)
 _WORKING_SECONDS = 10.0
 _BACK_OFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+MOST_TRIES = len(_BACK_OFF) + 1
 _LOCK_CHECK_SECONDS = 2.0
 
 
@@ -49,59 +57,80 @@ class Service:
         """Serve until cancelled.
 
         Args:
-            leading: entered before reconciling, so that one process of several does it.
+            leading: entered before reconciling and telling of the target, so that one process of several does it.
         """
-        woken = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._consume(group))
-            group.create_task(self._reconcile(leading, woken))
+            group.create_task(self._take_up())
+            for queue in queues(self.bus.facility, self.provisioner.target.name):
+                group.create_task(self._consume(group, queue))
+            group.create_task(self._lead(leading))
             group.create_task(self._watch(group))
-            group.create_task(self._beat())
             group.create_task(self._hold())
 
-    async def _consume(self, group: asyncio.TaskGroup) -> None:
-        target = self.provisioner.target.name
-        subjects = [f"{PREFIX}.{self.bus.facility}.{t.kind}.{t.__name__}.{target}" for t in _WORK]
-        async for delivery in self.bus.deliveries(f"provision-{target}", subjects):
+    async def _take_up(self) -> None:
+        """Go on at once with what the process before this one had begun; the reconciler sees to the rest."""
+        try:
+            await self.reconciler.take_up_claims()
+        except Unavailable as error:
+            _log.warning("could not take up claims", reason=str(error))
+
+    async def _consume(self, group: asyncio.TaskGroup, queue: Queue) -> None:
+        async for delivery in self.bus.deliveries(queue):
             group.create_task(self._receive(delivery))
 
     async def _receive(self, delivery: Delivery) -> None:
         """Deal with one message: done, once more later, or among the dead letters."""
         try:
             container_id, event_type, trigger = _read(delivery)
-        except (msgspec.DecodeError, LookupError, ValueError, TypeError) as error:
+        except (msgspec.DecodeError, LookupError, ValueError, TypeError, AttributeError) as error:
             await self._bury(delivery, f"not a message of ours: {error}")
+            return
+        if delivery.attempts > MOST_TRIES:  # whoever took it never came to a word about it
+            await self._bury(delivery, "every process that took it ended before it was settled")
             return
         if event_type != ContainerRequested.topic():
             self.provisioner.interrupt(container_id)
         working = asyncio.create_task(_keep_working(delivery))
         try:
-            await self.provisioner.attend(container_id, trigger=trigger)
+            await self._attend(container_id, trigger)
             await delivery.done()
-        except Unavailable as error:
-            self.told(False, str(error))
-            await delivery.again(_BACK_OFF[min(delivery.attempts, len(_BACK_OFF)) - 1])
         except Exception as error:  # noqa: BLE001 - a process loop: one message hinders nobody else
             await self._retry_or_bury(delivery, container_id, error)
         finally:
             working.cancel()
 
+    async def _attend(self, container_id: UUID, trigger: Trigger) -> None:
+        """Attend to a container, as often as the store or the target does not answer: that is no fault of a message."""
+        for pause in chain(_BACK_OFF, repeat(_BACK_OFF[-1])):
+            try:
+                await self.provisioner.attend(container_id, trigger=trigger)
+            except Unavailable as error:
+                self.told(False, str(error))
+                await asyncio.sleep(pause)
+            else:
+                return
+
     async def _retry_or_bury(self, delivery: Delivery, container_id: UUID, error: Exception) -> None:
         _log.error("could not do what was asked", container=str(container_id), attempts=delivery.attempts, error=error)
         self.told(False, f"container {container_id}: {error}")
-        if delivery.attempts > len(_BACK_OFF):
-            await self._bury(delivery, repr(error))
+        if delivery.attempts >= MOST_TRIES:
+            await self._bury(delivery, _public_reason(error))
         else:
             await delivery.again(_BACK_OFF[delivery.attempts - 1])
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         _log.error("dead letter", subject=delivery.raw[0], reason=reason)
-        await self.bus.bury(delivery, reason)
-        await delivery.given_up()
+        try:
+            await DeadLetters(self.bus).bury(delivery, reason)
+            await delivery.given_up()
+        except Unavailable as error:  # it comes again, and is buried then
+            _log.warning("could not bury", subject=delivery.raw[0], reason=str(error))
 
-    async def _reconcile(self, leading: contextlib.AbstractAsyncContextManager[object], woken: asyncio.Event) -> None:
-        async with leading:
-            await self.reconciler.run(period=self.period, woken=woken)
+    async def _lead(self, leading: contextlib.AbstractAsyncContextManager[object]) -> None:
+        woken = asyncio.Event()
+        async with leading, asyncio.TaskGroup() as group:
+            group.create_task(self.reconciler.run(period=self.period, woken=woken))
+            group.create_task(self._beat(woken))
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         """Hear what the target tells; the thread that listens ends with this task."""
@@ -125,12 +154,20 @@ class Service:
         except CalipsoError as error:
             _log.warning("could not look at container", container=str(container_id), reason=str(error))
 
-    async def _beat(self) -> None:
+    async def _beat(self, woken: asyncio.Event) -> None:
+        """Tell how the target is, and let all be looked at when it is back."""
+        was_away = False
         while True:
             try:
-                self.told(True, await asyncio.to_thread(self.provisioner.runtime.ping))
+                detail = await asyncio.to_thread(self.provisioner.runtime.ping)
             except Unavailable as error:
+                was_away = True
                 self.told(False, str(error))
+            else:
+                if was_away:
+                    woken.set()
+                was_away = False
+                self.told(not self.reconciler.trouble, self.reconciler.trouble or detail)
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def _hold(self) -> None:
@@ -139,10 +176,33 @@ class Service:
             await asyncio.sleep(_LOCK_CHECK_SECONDS)
 
 
+def queues(facility: str, target: str) -> tuple[Queue, Queue, Queue]:
+    """What the provisioners of a target take: starts; ends, which wait behind no start; and what is tried again."""
+
+    def subjects(*event_types: type[ContainerEvent]) -> tuple[str, ...]:
+        return tuple(f"{PREFIX}.{facility}.{each.kind}.{each.__name__}.{target}" for each in event_types)
+
+    return (
+        Queue(durable=f"provision-{target}", stream=STREAM, subjects=subjects(ContainerRequested)),
+        Queue(
+            durable=f"end-{target}",
+            stream=STREAM,
+            subjects=subjects(ContainerStopRequested, ContainerRemovalRequested),
+        ),
+        Queue(durable=f"retry-{target}", stream=RETRIES, subjects=(f"{RETRY_PREFIX}.{facility}.*.*.{target}",)),
+    )
+
+
 def _read(delivery: Delivery) -> tuple[UUID, str, Trigger]:
     envelope = delivery.envelope()
     trigger = Trigger(correlation_id=UUID(envelope["correlationid"]), causation_id=UUID(envelope["id"]))
     return UUID(envelope["data"]["container_id"]), envelope["type"], trigger
+
+
+def _public_reason(error: Exception) -> str:
+    """What other services may read of an error: a runtime's own words may name folders of a user."""
+    told = f"{type(error).__name__} ({error.reason})" if isinstance(error, RuntimeFailed) else type(error).__name__
+    return f"{told}; the provisioner's log tells more"
 
 
 async def _keep_working(delivery: Delivery) -> None:

@@ -1,6 +1,7 @@
-"""Taking turns at containers, and finishing what a thread has begun."""
+"""Taking turns at containers and at the slots of a target, and finishing what a thread has begun."""
 
 import asyncio
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,61 @@ class Turns:
             turn.takers -= 1
             if not turn.takers:
                 del self._turns[container_id]
+
+
+class Slots:
+    """A number of slots for which users take turns, so that none of them waits for all that another one asked for.
+
+    A free slot goes to the user who holds the fewest of them, and among those to the one who has waited the longest.
+    A fifth of the slots, and at least one where there are several, is never taken by one user alone: starts may be
+    slow, and who comes later must not wait for all of them.
+
+    Args:
+        number: of slots.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._most_of_one = max(1, number - max(1, number // 5))
+        self._held: Counter[UUID] = Counter()
+        self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def of(self, user_id: UUID) -> AsyncIterator[None]:
+        """Wait for a slot and have it for the block."""
+        ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(user_id, deque()).append(ticket)
+        self._hand_out()
+        try:
+            await ticket
+            yield
+        finally:
+            self._give_back(user_id, ticket)
+
+    def _hand_out(self) -> None:
+        while self._free and (user_id := self._next()):
+            queue = self._waiting.pop(user_id)
+            queue.popleft().set_result(None)
+            if queue:
+                self._waiting[user_id] = queue  # behind those who have waited longer
+            self._held[user_id] += 1
+            self._free -= 1
+
+    def _next(self) -> UUID | None:
+        allowed = [user_id for user_id in self._waiting if self._held[user_id] < self._most_of_one]
+        return min(allowed, key=self._held.__getitem__, default=None)
+
+    def _give_back(self, user_id: UUID, ticket: "asyncio.Future[None]") -> None:
+        if ticket.done() and not ticket.cancelled():
+            self._held[user_id] -= 1
+            self._held += Counter()  # forgets those who hold none
+            self._free += 1
+            self._hand_out()
+            return
+        queue = self._waiting[user_id]
+        queue.remove(ticket)
+        if not queue:
+            del self._waiting[user_id]
 
 
 async def uncut(work: Coroutine[Any, Any, T]) -> T:

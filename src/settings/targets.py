@@ -1,5 +1,6 @@
 """The targets: where containers are made, and how they are looked after."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -33,7 +34,14 @@ class TargetSettings(BaseModel):
     guacd_host: Annotated[str, Field(description="the guacd near the target; empty: Guacamole's own")] = ""
     guacd_port: Annotated[int, Field(description="the port of that guacd")] = 4822
     capacity: Annotated[int, Field(ge=1, description="containers that it holds at most")] = 1000
-    starts: Annotated[int, Field(ge=1, description="containers that it starts at one time")] = 8
+    starts: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="containers that each of its provisioners starts at one time; a fifth of them, if several, "
+            "is never one user's",
+        ),
+    ] = 10
     egress: Annotated[
         bool,
         Field(
@@ -123,6 +131,12 @@ class TargetsSettings(BaseSettings):
     ] = ()
     pids_limit: Annotated[int, Field(ge=16, description="processes of one container")] = 512
     stop_grace: Annotated[float, Field(ge=0, description="seconds between asking a container to stop and force")] = 10
+    stop_limit: Annotated[
+        float, Field(gt=0, description="seconds until a container that was asked to stop is removed by force")
+    ] = 120
+    stopped_limit: Annotated[
+        float, Field(gt=0, description="seconds until a stopped container that nobody removes is removed")
+    ] = 86_400
     reconcile_period: Annotated[float, Field(gt=0, description="seconds between looks at what a target has")] = 30
     lost_grace: Annotated[float, Field(ge=0, description="seconds before an absent container counts as lost")] = 5
     guacamole_url: Annotated[
@@ -142,6 +156,11 @@ class TargetsSettings(BaseSettings):
             message = "every target needs a name of its own"
             raise ValueError(message)
         return value
+
+    def target_faults(self) -> Iterator[str]:
+        """What is wrong with these settings together."""
+        if self.stop_limit <= self.stop_grace:
+            yield "STOP_LIMIT must be more than STOP_GRACE, for force comes after the grace"
 
     def _complete(self, target: TargetSettings) -> TargetSettings:
         """A target with what holds for all clusters, where it says nothing of its own."""

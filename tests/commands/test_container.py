@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,7 +10,8 @@ from tests.commands.scenario import ADA, DESKTOP, LIMITS, NOW, SMALL, SPEC, Hist
 
 from calipso.commands import container as commands
 from calipso.commands.container import ContainerCommand
-from calipso.errors import CalipsoError, Conflict, NotFound
+from calipso.commands.handling import CONTAINER
+from calipso.errors import CalipsoError, Conflict, Invalid, NotFound
 from calipso.events import container as facts
 from calipso.events.container import State
 from calipso.events.envelope import Event
@@ -60,8 +61,9 @@ claimed = event(facts.ContainerStarting, claimant=US, lease=DEADLINE)
 claimed_by_them = event(facts.ContainerStarting, claimant=THEM, lease=DEADLINE)
 adopted = event(facts.ContainerAdopted, claimant=US, lease=DEADLINE, reason="found")
 started = event(facts.ContainerStarted, placement=PLACEMENT, image_digest="sha256:1")
-stop_requested = event(facts.ContainerStopRequested)
-removal_requested = event(facts.ContainerRemovalRequested)
+FORCED = NOW + timedelta(minutes=2)
+stop_requested = event(facts.ContainerStopRequested, deadline=FORCED)
+removal_requested = event(facts.ContainerRemovalRequested, deadline=FORCED)
 removed = event(facts.ContainerRemoved)
 lost = event(facts.ContainerLost, reason="absent")
 not_started = failed_because(FailureReason.REJECTED, "no such device", "line")
@@ -96,6 +98,7 @@ record_stopped = commands.RecordContainerStopped(container_id=ID)
 record_removed = commands.RecordContainerRemoved(container_id=ID)
 record_lost = commands.RecordContainerLost(container_id=ID, reason="absent")
 expire = commands.ExpireContainer(container_id=ID)
+end = commands.EndContainer(container_id=ID, reason="the rack is gone")
 
 Expected = list[Event] | CalipsoError
 NONE: Expected = []
@@ -112,6 +115,7 @@ def no_start(state: str, claimant: str = US) -> Expected:
 
 ENDED_WELL = stopped_because("ended with exit code 0")
 CRASHED = failed_because(FailureReason.CRASHED, "killed", "line")
+ENDED = failed_because(FailureReason.ENDED, "the rack is gone")
 ADOPTED = event(facts.ContainerAdopted, claimant=THEM, lease=DEADLINE, reason="found")
 NO_CLAIM = [no_claim(state) for state in ("running", "stopping", "stopped", "removed", "failed", "lost")]
 HELD = Conflict("claim", "docker-a/1 holds it")
@@ -179,6 +183,7 @@ MATRIX: list[tuple[str, ContainerCommand, list[Expected]]] = [
     ),
     ("record lost", record_lost, [NONE, NONE, *[[lost, released]] * 2, *[NONE] * 4]),
     ("expire in time", expire, [NONE] * 8),
+    ("end", end, [*[[ENDED, released]] * 4, [ENDED], *[NONE] * 3]),
 ]
 
 CASES = [
@@ -279,3 +284,23 @@ def test_what_is_not_held_is_not_released() -> None:
 def test_an_unknown_container() -> None:
     unknown = uuid4()
     REQUESTED.when(commands.StopContainer(container_id=unknown)).then_error(NotFound("container", str(unknown)))
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501, "a\0b"])
+def test_an_administrator_says_why_a_container_ends(reason: str) -> None:
+    RUNNING.when(replace(end, reason=reason)).then_raises(Invalid, field="reason")
+
+
+@pytest.mark.parametrize(
+    ("history", "deadline"),
+    [
+        (RUNNING.and_then(stop_requested), FORCED),
+        (RUNNING.and_then(removal_requested), FORCED),
+        (STOPPING.and_then(event(facts.ContainerRemovalRequested, deadline=FORCED + timedelta(hours=1))), FORCED),
+        (RUNNING.and_then(event(facts.ContainerStopRequested)), None),
+    ],
+    ids=["stop", "removal", "a removal after a stop gives no more time", "asked before there were deadlines"],
+)
+def test_an_end_has_a_deadline(history: History, deadline: datetime | None) -> None:
+    container = history(CONTAINER, ID)
+    assert (container.state, container.stop_deadline) == (State.STOPPING, deadline)

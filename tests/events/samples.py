@@ -136,7 +136,16 @@ SAMPLES: Mapping[str, Event] = {
     "calipso.container.ContainerFailed.v1": container.ContainerFailed(
         **ON_TARGET, reason=FailureReason.CRASHED, detail="exit code 1", log=("starting", "no display")
     ),
+    "calipso.container.ContainerFailed.v1-ended": container.ContainerFailed(
+        **ON_TARGET, reason=FailureReason.ENDED, detail="the rack is gone", log=()
+    ),
     "calipso.container.ContainerStopRequested.v1": container.ContainerStopRequested(**ON_TARGET),
+    "calipso.container.ContainerStopRequested.v1-deadline": container.ContainerStopRequested(
+        **ON_TARGET, deadline=DEADLINE
+    ),
+    "calipso.container.ContainerRemovalRequested.v1-deadline": container.ContainerRemovalRequested(
+        **ON_TARGET, deadline=DEADLINE
+    ),
     "calipso.container.ContainerStopped.v1": container.ContainerStopped(**ON_TARGET, reason="stopped on request"),
     "calipso.container.ContainerRemovalRequested.v1": container.ContainerRemovalRequested(**ON_TARGET),
     "calipso.container.ContainerRemoved.v1": container.ContainerRemoved(**ON_TARGET),

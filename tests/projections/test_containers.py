@@ -165,15 +165,15 @@ def test_active_are_those_that_hold_a_part_of_the_quota(connection: Connection) 
 def test_open_are_those_that_want_something_done(connection: Connection) -> None:
     requests = _every_state(connection)
     expected = [requests[s] for s in (State.REQUESTED, State.STARTING, State.RUNNING, State.STOPPING)]
-    assert containers.open_on(connection, "docker-a") == expected
-    assert containers.open_on(connection, "docker-b") == []
+    assert list(containers.open_on(connection, "docker-a")) == expected
+    assert containers.open_on(connection, "docker-b") == {}
     assert containers.held_on(connection, "docker-a") == 4  # also what is stopped and still there
     assert containers.held_on(connection, "docker-b") == 0
 
 
 def test_a_stopped_container_is_open_while_its_removal_is_wanted(connection: Connection) -> None:
     tell(connection, REQUEST, starting(REQUEST), stopped(REQUEST), removal_requested(REQUEST))
-    assert containers.open_on(connection, "docker-a") == [FIRST]
+    assert containers.open_on(connection, "docker-a") == {FIRST: State.STOPPED}
     assert containers.active_of(connection, None) == []
 
 

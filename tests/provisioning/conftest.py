@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,7 +18,7 @@ from calipso.commands.policy import Policy
 from calipso.commands.request import RequestContainer, TargetOffered
 from calipso.commands.user import RegisterUser
 from calipso.credentials import MasterKeys
-from calipso.events.container import ACTIVE, Container, ContainerRequested, State
+from calipso.events.container import ACTIVE, Container, ContainerRequested, ContainerStopped, State
 from calipso.events.naming import Naming, container_name, quota_stream
 from calipso.events.values import ImageSpec, Limits, Protocol, Resources, Runtime
 from calipso.runtimes.memory import MemoryRuntime, MemoryWorld
@@ -40,6 +40,8 @@ class House:
     """
 
     run_limit: float = 20
+    stop_limit: float = 120
+    stopped_limit: float = 3600
     capacity: int = 1000
     starts: int = 8
     world: MemoryWorld = field(default_factory=MemoryWorld)
@@ -57,6 +59,7 @@ class House:
             gid=1000,
             groups=(100,),
             run_limit=timedelta(seconds=self.run_limit),
+            stop_limit=timedelta(seconds=self.stop_limit),
             key_number=1,
         )
         self.store = MemoryStore(Codec(MemorySubjectKeys()))
@@ -89,6 +92,7 @@ class House:
             target_id=NAMING.target(TARGET),
             is_alive=lambda claimant: claimant in self.alive,
             lost_grace=0.05,
+            stopped_limit=timedelta(seconds=self.stopped_limit),
             told=lambda ok, detail: self.told.append((ok, detail)),
         )
 
@@ -141,21 +145,27 @@ class House:
     def in_world(self) -> set[str]:
         return {name for name, kept in self.world.kept.items() if kept.process.exit_code is None}
 
-    def open_on(self, target: str) -> list[UUID]:
+    def open_on(self, target: str) -> dict[UUID, State]:
         requested = [r.event for r in self.store.read(after=0, limit=10_000).events]
         containers = [
             self.container(e.container_id)
             for e in requested
             if isinstance(e, ContainerRequested) and e.target == target
         ]
-        return [
-            c.request.container_id
+        return {
+            c.request.container_id: c.state
             for c in containers
             if c.state in ACTIVE or (c.state is State.STOPPED and c.removal_requested)
-        ]
+        }
 
     def held_on(self, target: str) -> int:
-        return sum(self.state(c) is not State.REQUESTED for c in self.open_on(target))
+        return sum(state is not State.REQUESTED for state in self.open_on(target).values())
+
+    def stopped_on(self, target: str, *, before: datetime) -> list[UUID]:
+        early = [r.event for r in self.store.read(after=0, limit=10_000).events if r.time < before]
+        stopped = [e for e in early if isinstance(e, ContainerStopped) and e.target == target]
+        containers = [self.container(e.container_id) for e in stopped]
+        return [c.request.container_id for c in containers if c.state is State.STOPPED and not c.removal_requested]
 
     def is_consistent(self) -> bool:
         """Whether record, quota and world agree, with nothing in between."""

@@ -20,7 +20,8 @@ from calipso.events.naming import container_name
 from calipso.events.target import OrphanRemoved
 from calipso.events.values import FailureReason
 from calipso.runtimes.protocol import Order
-from calipso.runtimes.reconciler import Reconciler, Verdict, judge
+from calipso.runtimes.reconciler import Reconciler
+from calipso.runtimes.verdict import Verdict, judge
 
 
 async def look(reconciler: Reconciler) -> None:

@@ -1,7 +1,13 @@
-"""NATS JetStream: the stream of events that other services follow, and the queues of the provisioners."""
+"""NATS JetStream: the stream of events that other services follow, and the queues of the provisioners.
+
+What a provisioner gives up lies in a stream of dead letters until an operator drops it, or lets the provisioner have it
+once more through a stream of retries: the stream of events itself holds each event once, in order, and nothing else.
+"""
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +21,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
 
 from calipso.errors import CalipsoError, Unavailable
 
@@ -23,16 +29,23 @@ _log = structlog.get_logger()
 
 STREAM = "CALIPSO"
 DEAD_LETTERS = "CALIPSO_DEAD"
+RETRIES = "CALIPSO_RETRY"
 POSITION = "Calipso-Position"
 PREFIX = "calipso.v1"
 DEAD_PREFIX = "calipso.dead"
+RETRY_PREFIX = "calipso.retry"
 
 _WRONG_LAST_SEQUENCE = 10071
 _ACK_SECONDS = 5.0
 _FETCH_SECONDS = 5.0  # a fetch that waits across a restart of the server burns its whole time
 _RECONNECT_SECONDS = 0.5
 _ACK_WAIT_SECONDS = 30.0
-_MAX_ACK_PENDING = 512
+_MAX_ACK_PENDING = 512  # more wait in the stream, not in the memory of a provisioner
+_STREAMS = (
+    StreamConfig(name=STREAM, subjects=[PREFIX]),
+    StreamConfig(name=DEAD_LETTERS, subjects=[DEAD_PREFIX]),
+    StreamConfig(name=RETRIES, subjects=[RETRY_PREFIX], retention=RetentionPolicy.WORK_QUEUE),
+)
 
 
 @dataclass(eq=False)
@@ -61,11 +74,21 @@ class Tail:
     position: int | None
 
 
-class Delivery:
-    """One message of a consumer, to be settled exactly once."""
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """What a provisioner takes from a stream: `durable` is the name under which the server knows how far it is."""
 
-    def __init__(self, message: Msg) -> None:
+    durable: str
+    stream: str
+    subjects: tuple[str, ...]
+
+
+class Delivery:
+    """One message of a queue, to be settled exactly once."""
+
+    def __init__(self, message: Msg, queue: Queue) -> None:
         self._message = message
+        self.queue = queue
 
     def envelope(self) -> Mapping[str, Any]:
         """The CloudEvent that it carries.
@@ -79,6 +102,11 @@ class Delivery:
     def attempts(self) -> int:
         """How often it was delivered, this time included."""
         return self._message.metadata.num_delivered
+
+    @property
+    def sequence(self) -> int:
+        """Its place in the queue's stream."""
+        return self._message.metadata.sequence.stream
 
     @property
     def raw(self) -> tuple[str, bytes]:
@@ -116,6 +144,11 @@ class Bus:
         self.facility = facility
 
     @property
+    def jetstream(self) -> JetStreamContext:
+        """What streams are asked by; only for this package."""
+        return self._jetstream
+
+    @property
     def is_connected(self) -> bool:
         """Whether the server answers now."""
         return bool(self._client.is_connected)
@@ -126,19 +159,31 @@ class Bus:
         Raises:
             Unavailable: NATS does not answer, or has no JetStream.
         """
-        for name, prefix in ((STREAM, PREFIX), (DEAD_LETTERS, DEAD_PREFIX)):
-            config = StreamConfig(name=name, subjects=[f"{prefix}.{self.facility}.>"])
-            with _unavailable(), contextlib.suppress(nats.js.errors.BadRequestError):
-                await self._jetstream.add_stream(config)
+        for stream in _STREAMS:
+            subjects = [f"{prefix}.{self.facility}.>" for prefix in stream.subjects or ()]
+            with unavailable(), contextlib.suppress(nats.js.errors.BadRequestError):
+                await self._jetstream.add_stream(stream.evolve(subjects=subjects))
 
     async def tail(self) -> Tail:
-        """Read the end of the stream."""
-        with _unavailable():
+        """Read the end of the stream; what somebody else has put there is passed over.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        with unavailable():
             state = (await self._jetstream.stream_info(STREAM)).state
-            if state.messages == 0:
-                return Tail(sequence=state.last_seq, position=None)
-            last = await self._jetstream.get_msg(STREAM, seq=state.last_seq)
-        return Tail(sequence=state.last_seq, position=int((last.headers or {})[POSITION]))
+            for sequence in range(state.last_seq, state.first_seq - 1, -1) if state.messages else ():
+                if (position := await self._position_of(sequence)) is not None:
+                    return Tail(sequence=state.last_seq, position=position)
+        return Tail(sequence=state.last_seq, position=None)
+
+    async def _position_of(self, sequence: int) -> int | None:
+        try:
+            headers = (await self._jetstream.get_msg(STREAM, seq=sequence)).headers or {}
+        except nats.js.errors.NotFoundError:
+            return None
+        position = headers.get(POSITION, "")
+        return int(position) if position.isdecimal() else None
 
     async def publish(self, messages: Sequence[Message], *, after: int) -> int:
         """Publish events in order behind sequence `after`; gives the sequence of the last.
@@ -147,7 +192,7 @@ class Bus:
             OutOfSequence: somebody else published, or an acknowledgement was lost.
             Unavailable: NATS does not answer.
         """
-        with _unavailable():
+        with unavailable():
             # requests side by side keep their order on the wire; if not, the expected sequence would refuse them
             # (the client's own publish_async loses error answers, so that a wrong sequence would be a time-out)
             results = await asyncio.gather(
@@ -171,48 +216,45 @@ class Bus:
             },
         )
 
-    async def bury(self, delivery: Delivery, reason: str) -> None:
-        """Put a message that cannot be dealt with among the dead letters."""
-        subject, payload = delivery.raw
-        with _unavailable():
-            await self._jetstream.publish(
-                subject.replace(PREFIX, DEAD_PREFIX, 1), payload, headers={"Calipso-Reason": reason[:500]}
-            )
-
-    async def deliveries(self, durable: str, subjects: Sequence[str]) -> AsyncIterator[Delivery]:
-        """The messages of a durable consumer, one after the other, for ever; outages are waited for."""
+    async def deliveries(self, queue: Queue) -> AsyncIterator[Delivery]:
+        """The messages of a queue, one after the other, for ever; outages are waited for."""
         config = ConsumerConfig(
-            durable_name=durable,
-            filter_subjects=list(subjects),
+            durable_name=queue.durable,
+            filter_subjects=list(queue.subjects),
             ack_wait=_ACK_WAIT_SECONDS,
             max_ack_pending=_MAX_ACK_PENDING,
         )
         while True:
             try:
                 await self.ensure_streams()
-                await self._jetstream.add_consumer(STREAM, config=config)
-                subscription = await self._jetstream.pull_subscribe_bind(consumer=durable, stream=STREAM)
+                await self._jetstream.add_consumer(queue.stream, config=config)
+                subscription = await self._jetstream.pull_subscribe_bind(consumer=queue.durable, stream=queue.stream)
                 while True:
                     with contextlib.suppress(nats.errors.TimeoutError):
                         for message in await subscription.fetch(1, timeout=_FETCH_SECONDS):
-                            yield Delivery(message)
+                            yield Delivery(message, queue)
             except (Unavailable, nats.errors.Error, OSError) as error:
                 if self._client.is_closed:
                     raise
-                _log.warning("consumer waits for NATS", consumer=durable, reason=repr(error))
+                _log.warning("consumer waits for NATS", consumer=queue.durable, reason=repr(error))
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
 
 @asynccontextmanager
-async def connected(url: str, facility: str, *, name: str) -> AsyncIterator[Bus]:
-    """A bus for the time of the block; waits for the server as long as it takes, also later.
+async def connected(url: str, facility: str, *, name: str, patience: float = math.inf) -> AsyncIterator[Bus]:
+    """A bus for the time of the block; once connected it comes back by itself, however long that takes.
 
     Args:
         url: where NATS answers.
         facility: the facility's id.
         name: what the server's own monitoring calls this connection.
+        patience: seconds to wait for the server at first.
+
+    Raises:
+        Unavailable: the server did not answer in that time.
     """
     client = Client()
+    give_up = time.monotonic() + patience
 
     async def told(error: Exception) -> None:
         _log.warning("NATS", name=name, reason=repr(error))
@@ -229,6 +271,8 @@ async def connected(url: str, facility: str, *, name: str) -> AsyncIterator[Bus]
             )
             break
         except (nats.errors.Error, OSError) as error:
+            if time.monotonic() > give_up:
+                raise Unavailable("NATS", repr(error)) from error
             _log.warning("waiting for NATS", reason=repr(error))
             await asyncio.sleep(_RECONNECT_SECONDS)
     try:
@@ -238,7 +282,8 @@ async def connected(url: str, facility: str, *, name: str) -> AsyncIterator[Bus]
 
 
 @contextlib.contextmanager
-def _unavailable() -> Any:  # noqa: ANN401 - a context manager without a value
+def unavailable() -> Any:  # noqa: ANN401 - a context manager without a value
+    """Tell of trouble with NATS as `Unavailable`."""
     try:
         yield
     except nats.js.errors.BadRequestError:

@@ -1,0 +1,65 @@
+"""Targets: what is known of them, and whether they take new containers."""
+
+from typing import Annotated
+
+import typer
+
+from calipso.backend import Backend
+from calipso.bootstrap import target_named
+from calipso.cli.common import Data, dispatch, running
+from calipso.cli.tables import AsJson, show
+from calipso.commands.handling import TARGET
+from calipso.commands.target import CordonTarget, OpenTarget
+from calipso.projections import containers
+from calipso.runtimes.protocol import Target
+
+app = typer.Typer(help="Look at targets, and take them out of service.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The name of a target of the settings, such as `docker`.")]
+_COLUMNS = ("name", "runtime", "cordoned", "held", "capacity", "ok", "told")
+
+
+@app.command("list", epilog="Examples: `calipso targets list`, `calipso targets list --json`")
+def list_(as_json: AsJson = False, data: Data = None) -> None:
+    """Tell of each target: whether it is cordoned, what it holds, and what its provisioners told last."""
+    with running(data) as backend:
+        show(_COLUMNS, [_row(backend, target) for target in backend.settings.effective_targets()], as_json=as_json)
+
+
+@app.command(epilog="Example: `calipso targets cordon docker-a --reason 'its disk is replaced on Monday'`")
+def cordon(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    data: Data = None,
+) -> None:
+    """Let a target take no new containers; what runs there runs on."""
+    with running(data) as backend:
+        target = target_named(backend.settings, name)
+        target_id = backend.installation.naming.target(target.name)
+        dispatch(backend, CordonTarget(target_id=target_id, name=target.name, reason=reason))
+    print(f"target {name} takes no new containers")
+
+
+@app.command("open", epilog="Example: `calipso targets open docker-a`")
+def open_(name: Name, data: Data = None) -> None:
+    """Let a target take new containers again."""
+    with running(data) as backend:
+        target = target_named(backend.settings, name)
+        dispatch(backend, OpenTarget(target_id=backend.installation.naming.target(target.name), name=target.name))
+    print(f"target {name} takes new containers")
+
+
+def _row(backend: Backend, target: Target) -> dict[str, object]:
+    state = backend.dispatcher.state(TARGET, backend.installation.naming.target(target.name))
+    part = next((part for part in backend.parts.all() if part.name == f"target:{target.name}"), None)
+    with backend.engine.connect() as connection:
+        held = containers.held_on(connection, target.name)
+    return {
+        "name": target.name,
+        "runtime": target.runtime.value,
+        "cordoned": state.cordoned,
+        "held": held,
+        "capacity": target.capacity,
+        "ok": part.ok if part else None,
+        "told": f"{part.at:%Y-%m-%dT%H:%M:%SZ} {part.detail}" if part else None,
+    }
