@@ -1,30 +1,24 @@
 """Binds the parts to processes: what prepares the databases, projects, relays and provisions."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import TypeVar
-from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from calipso import installation
 from calipso.accounts import ACCOUNTS_DDL
 from calipso.backend import Backend
 from calipso.database import STORED
 from calipso.errors import Invalid, Unavailable
-from calipso.events.container import State
 from calipso.events.values import Runtime
 from calipso.installation import INSTALLATION_DDL
 from calipso.login_tokens import LOGIN_TOKENS_DDL
 from calipso.parts import PARTS_DDL, Report, Reporter
-from calipso.projections import containers
 from calipso.projections.guacamole import Guacamole
+from calipso.projections.holdings import RecordedHoldings
 from calipso.projections.registry import read_models
 from calipso.projections.runner import Runner
 from calipso.projections.shared_log import SharedLog
@@ -38,8 +32,6 @@ from calipso.runtimes.service import Service
 from calipso.runtimes.static_link import StaticLinkRuntime
 from calipso.settings import Settings
 from calipso.vault import SUBJECT_KEYS_DDL
-
-T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -181,32 +173,6 @@ def _virtual_machines(backend: Backend, target: Target) -> ContainerRuntime:
         facility=settings.facility,
         local_roots=(settings.experiments_datasets_root, settings.experiments_output),
     )
-
-
-class RecordedHoldings:
-    """What the read model says that a target holds."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def open_on(self, target: str) -> Mapping[UUID, State]:
-        """The containers that want something done, or that run there."""
-        return self._ask(partial(containers.open_on, target=target))
-
-    def held_on(self, target: str) -> int:
-        """The number of containers that take room there."""
-        return self._ask(partial(containers.held_on, target=target))
-
-    def stopped_on(self, target: str, *, before: datetime) -> Sequence[UUID]:
-        """The containers that stopped there before a time, and that nobody has asked to remove."""
-        return self._ask(partial(containers.stopped_on, target=target, before=before))
-
-    def _ask(self, question: Callable[[Connection], T]) -> T:
-        try:
-            with self._engine.connect() as connection:
-                return question(connection)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise Unavailable("the read models", str(error.__cause__ or error).strip()) from error
 
 
 async def provision(backend: Backend, target_name: str) -> None:

@@ -28,6 +28,7 @@ settings.load_profile("calipso")
 _WITH_SERVERS = {
     "acceptance",
     "api",
+    "bus",
     "cli",
     "embedded",
     "entering",

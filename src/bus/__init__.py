@@ -7,7 +7,6 @@ once more through a stream of retries: the stream of events itself holds each ev
 import asyncio
 import contextlib
 import math
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -136,17 +135,14 @@ class Bus:
     Args:
         client: a connected client.
         facility: the facility's id, a token of every subject.
+
+    `jetstream` is for this package alone.
     """
 
     def __init__(self, client: Client, facility: str) -> None:
         self._client = client
-        self._jetstream: JetStreamContext = client.jetstream(timeout=_ACK_SECONDS)
+        self.jetstream: JetStreamContext = client.jetstream(timeout=_ACK_SECONDS)
         self.facility = facility
-
-    @property
-    def jetstream(self) -> JetStreamContext:
-        """What streams are asked by; only for this package."""
-        return self._jetstream
 
     @property
     def is_connected(self) -> bool:
@@ -162,7 +158,7 @@ class Bus:
         for stream in _STREAMS:
             subjects = [f"{prefix}.{self.facility}.>" for prefix in stream.subjects or ()]
             with unavailable(), contextlib.suppress(nats.js.errors.BadRequestError):
-                await self._jetstream.add_stream(stream.evolve(subjects=subjects))
+                await self.jetstream.add_stream(stream.evolve(subjects=subjects))
 
     async def tail(self) -> Tail:
         """Read the end of the stream; what somebody else has put there is passed over.
@@ -171,7 +167,7 @@ class Bus:
             Unavailable: NATS does not answer.
         """
         with unavailable():
-            state = (await self._jetstream.stream_info(STREAM)).state
+            state = (await self.jetstream.stream_info(STREAM)).state
             for sequence in range(state.last_seq, state.first_seq - 1, -1) if state.messages else ():
                 if (position := await self._position_of(sequence)) is not None:
                     return Tail(sequence=state.last_seq, position=position)
@@ -179,7 +175,7 @@ class Bus:
 
     async def _position_of(self, sequence: int) -> int | None:
         try:
-            headers = (await self._jetstream.get_msg(STREAM, seq=sequence)).headers or {}
+            headers = (await self.jetstream.get_msg(STREAM, seq=sequence)).headers or {}
         except nats.js.errors.NotFoundError:
             return None
         position = headers.get(POSITION, "")
@@ -204,7 +200,7 @@ class Bus:
         return after + len(messages)
 
     async def _publish(self, message: Message, expected: int) -> None:
-        await self._jetstream.publish(
+        await self.jetstream.publish(
             message.subject,
             message.payload,
             timeout=_ACK_SECONDS,
@@ -227,8 +223,8 @@ class Bus:
         while True:
             try:
                 await self.ensure_streams()
-                await self._jetstream.add_consumer(queue.stream, config=config)
-                subscription = await self._jetstream.pull_subscribe_bind(consumer=queue.durable, stream=queue.stream)
+                await self.jetstream.add_consumer(queue.stream, config=config)
+                subscription = await self.jetstream.pull_subscribe_bind(consumer=queue.durable, stream=queue.stream)
                 while True:
                     with contextlib.suppress(nats.errors.TimeoutError):
                         for message in await subscription.fetch(1, timeout=_FETCH_SECONDS):
@@ -254,14 +250,25 @@ async def connected(url: str, facility: str, *, name: str, patience: float = mat
         Unavailable: the server did not answer in that time.
     """
     client = Client()
-    give_up = time.monotonic() + patience
+    try:
+        async with asyncio.timeout(None if math.isinf(patience) else patience):
+            await _connect(client, url, name)
+    except TimeoutError as error:
+        await client.close()
+        raise Unavailable("NATS", f"it did not answer within {patience:g} s") from error
+    try:
+        yield Bus(client, facility)
+    finally:
+        await client.close()
 
+
+async def _connect(client: Client, url: str, name: str) -> None:
     async def told(error: Exception) -> None:
         _log.warning("NATS", name=name, reason=repr(error))
 
     while True:
         try:
-            await client.connect(
+            return await client.connect(
                 url,
                 name=name,
                 max_reconnect_attempts=-1,
@@ -269,16 +276,9 @@ async def connected(url: str, facility: str, *, name: str, patience: float = mat
                 connect_timeout=2,
                 error_cb=told,
             )
-            break
         except (nats.errors.Error, OSError) as error:
-            if time.monotonic() > give_up:
-                raise Unavailable("NATS", repr(error)) from error
             _log.warning("waiting for NATS", reason=repr(error))
-            await asyncio.sleep(_RECONNECT_SECONDS)
-    try:
-        yield Bus(client, facility)
-    finally:
-        await client.close()
+        await asyncio.sleep(_RECONNECT_SECONDS)
 
 
 @contextlib.contextmanager

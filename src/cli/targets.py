@@ -10,7 +10,7 @@ from calipso.cli.common import Data, dispatch, running
 from calipso.cli.tables import AsJson, show
 from calipso.commands.handling import TARGET
 from calipso.commands.target import CordonTarget, OpenTarget
-from calipso.projections import containers
+from calipso.projections.holdings import held_on
 from calipso.runtimes.protocol import Target
 
 app = typer.Typer(help="Look at targets, and take them out of service.", no_args_is_help=True)
@@ -53,7 +53,7 @@ def _row(backend: Backend, target: Target) -> dict[str, object]:
     state = backend.dispatcher.state(TARGET, backend.installation.naming.target(target.name))
     part = next((part for part in backend.parts.all() if part.name == f"target:{target.name}"), None)
     with backend.engine.connect() as connection:
-        held = containers.held_on(connection, target.name)
+        held = held_on(connection, target.name)
     return {
         "name": target.name,
         "runtime": target.runtime.value,

@@ -1,6 +1,6 @@
 """Containers: one row for each that was ever asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,10 +16,8 @@ from sqlalchemy import (
     Select,
     Table,
     Uuid,
-    and_,
     bindparam,
     func,
-    or_,
     select,
 )
 
@@ -77,9 +75,9 @@ _ERASED: Row = {
 }
 _IN_STATE = containers.c.state
 # written into the statement as it is: the planner must see that the index below holds all rows that are asked for
-_KEPT = _IN_STATE.in_(bindparam("kept", sorted({*ACTIVE, State.STOPPED}), expanding=True, literal_execute=True))
-_ACTIVE = _IN_STATE.in_(sorted(ACTIVE))
-Index("kept_on_target", containers.c.target, postgresql_where=_KEPT)  # few of all containers that ever were
+KEPT = _IN_STATE.in_(bindparam("kept", sorted({*ACTIVE, State.STOPPED}), expanding=True, literal_execute=True))
+IS_ACTIVE = _IN_STATE.in_(sorted(ACTIVE))
+Index("kept_on_target", containers.c.target, postgresql_where=KEPT)  # few of all containers that ever were
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,44 +228,23 @@ def by_name(connection: Connection, name: str) -> ContainerRow | None:
 
 def active_of(connection: Connection, user_id: UUID | None) -> Sequence[ContainerRow]:
     """The active containers of a user, or of everybody, the oldest first."""
-    return _all(connection, _owned(user_id).where(_KEPT, _ACTIVE))
+    return _all(connection, _owned(user_id).where(KEPT, IS_ACTIVE))
 
 
 def running(connection: Connection) -> Sequence[UUID]:
     """The containers of everybody that run."""
-    query = select(containers.c.container_id).where(_KEPT, _IN_STATE == State.RUNNING)
+    query = select(containers.c.container_id).where(KEPT, _IN_STATE == State.RUNNING)
     return connection.execute(query).scalars().all()
 
 
 def kept(connection: Connection) -> Sequence[ContainerRow]:
     """The containers of everybody that are active, or stopped and not removed, the oldest first."""
-    return _all(connection, _rows().where(_KEPT))
+    return _all(connection, _rows().where(KEPT))
 
 
 def every_of(connection: Connection, user_id: UUID | None) -> Sequence[ContainerRow]:
     """All containers of a user, or of everybody, that ever were, the oldest first."""
     return _all(connection, _owned(user_id))
-
-
-def open_on(connection: Connection, target: str) -> Mapping[UUID, State]:
-    """The containers of a target that are active, or stopped and waiting for their removal, the oldest first."""
-    is_open = or_(_ACTIVE, containers.c.removal_requested)
-    query = select(containers.c.container_id, _IN_STATE).where(containers.c.target == target, _KEPT, is_open)
-    rows = connection.execute(query.order_by(containers.c.id)).all()
-    return {container_id: State(state) for container_id, state in rows}
-
-
-def stopped_on(connection: Connection, target: str, before: datetime) -> Sequence[UUID]:
-    """The containers of a target that stopped before a time, and that nobody has asked to remove, the oldest first."""
-    is_left = and_(_IN_STATE == State.STOPPED, ~containers.c.removal_requested, containers.c.ended < before)
-    query = select(containers.c.container_id).where(containers.c.target == target, _KEPT, is_left)
-    return connection.execute(query.order_by(containers.c.id)).scalars().all()
-
-
-def held_on(connection: Connection, target: str) -> int:
-    """The number of containers that take room on a target: begun, and not removed."""
-    query = select(func.count()).where(containers.c.target == target, _KEPT, _IN_STATE != State.REQUESTED)
-    return connection.execute(query).scalar_one()
 
 
 def _rows() -> Select[Any]:

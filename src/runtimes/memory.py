@@ -8,6 +8,7 @@ What a container does is said by the switches of its image's reference, `memory/
 | `token` | text of a line `http://127.0.0.1/?token=TEXT` in its log, once its service listens |
 | `silent` | its service never listens |
 | `stubborn` | it ends by force only |
+| `wedged` | it does not end when it is stopped, by force or not, but when it is removed |
 
 A reference that does not begin with `memory/` is an image that the target does not have.
 """
@@ -49,6 +50,7 @@ class MemoryWorld:
         self.ended: list[Kept] = []
         self.away: set[str] = set()
         self.refusal = ""
+        self.immortal: set[str] = set()
 
     def find(self, name: str) -> Kept | None:
         """The container of this name, whosever it is."""
@@ -128,6 +130,8 @@ class MemoryRuntime:
         kept = self._own().get(container_id)
         if kept is None or kept.process.exit_code is not None:
             return
+        if kept.process.is_wedged or kept.order.name in self._world.immortal:
+            raise RuntimeFailed(FailureReason.REJECTED, "the process does not end")
         if kept.process.is_stubborn:
             time.sleep(grace.total_seconds())
         kept.process.end(KILLED if kept.process.is_stubborn else 0)
@@ -135,6 +139,8 @@ class MemoryRuntime:
     def remove(self, container_id: UUID) -> None:
         """Remove the container."""
         if kept := self._own().get(container_id):
+            if kept.order.name in self._world.immortal:
+                raise RuntimeFailed(FailureReason.REJECTED, "the process cannot be killed")
             self._world.lose(kept.order.name)
 
     def watch(self, ended: Event) -> Iterator[UUID]:

@@ -61,6 +61,11 @@ class Process:
         """Whether it ends by force only."""
         return "stubborn" in self._switches
 
+    @property
+    def is_wedged(self) -> bool:
+        """Whether it ends by removal only."""
+        return "wedged" in self._switches
+
     def start(self, on_end: Callable[[], None]) -> None:
         """Begin; `on_end` is called once, when it ends."""
         self._on_end = on_end

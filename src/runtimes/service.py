@@ -133,18 +133,28 @@ class Service:
             group.create_task(self._beat(woken))
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
-        """Hear what the target tells; the thread that listens ends with this task."""
-        loop, heard, ended = asyncio.get_running_loop(), asyncio.Queue[UUID](), threading.Event()
+        """Hear what the target tells; the thread that listens ends with this task, and this task with the thread."""
+        loop, heard, ended = asyncio.get_running_loop(), asyncio.Queue[UUID | Exception](), threading.Event()
+
+        def tell(news: UUID | Exception) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody hears
+                loop.call_soon_threadsafe(heard.put_nowait, news)
 
         def listen() -> None:
-            for container_id in self.provisioner.runtime.watch(ended):
-                loop.call_soon_threadsafe(heard.put_nowait, container_id)
+            try:
+                for container_id in self.provisioner.runtime.watch(ended):
+                    tell(container_id)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                tell(error)
 
         thread = threading.Thread(target=listen, name="watch", daemon=True)
         thread.start()
         try:
             while True:
-                group.create_task(self._look_at(await heard.get()))
+                news = await heard.get()
+                if isinstance(news, Exception):
+                    raise news
+                group.create_task(self._look_at(news))
         finally:
             ended.set()
 

@@ -1,7 +1,7 @@
 """Taking turns at containers and at the slots of a target, and finishing what a thread has begun."""
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,10 +43,19 @@ class Turns:
                 del self._turns[container_id]
 
 
+@dataclass(kw_only=True)
+class _Claims:
+    """What one user has of the slots, and wants of them; `served` is when the user got one last, by count."""
+
+    held: int = 0
+    served: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
 class Slots:
     """A number of slots for which users take turns, so that none of them waits for all that another one asked for.
 
-    A free slot goes to the user who holds the fewest of them, and among those to the one who has waited the longest.
+    A free slot goes to the user who holds the fewest of them, and among those to the one who got none for the longest.
     A fifth of the slots, and at least one where there are several, is never taken by one user alone: starts may be
     slow, and who comes later must not wait for all of them.
 
@@ -57,45 +66,42 @@ class Slots:
     def __init__(self, number: int) -> None:
         self._free = number
         self._most_of_one = max(1, number - max(1, number // 5))
-        self._held: Counter[UUID] = Counter()
-        self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
+        self._served = 0
+        self._claims: dict[UUID, _Claims] = {}
 
     @asynccontextmanager
     async def of(self, user_id: UUID) -> AsyncIterator[None]:
         """Wait for a slot and have it for the block."""
         ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(user_id, deque()).append(ticket)
+        claims = self._claims.setdefault(user_id, _Claims())
+        claims.waiting.append(ticket)
         self._hand_out()
         try:
             await ticket
             yield
         finally:
-            self._give_back(user_id, ticket)
+            if ticket in claims.waiting:
+                claims.waiting.remove(ticket)
+            else:
+                claims.held -= 1
+                self._free += 1
+            if not claims.held and not claims.waiting:
+                del self._claims[user_id]
+            self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._free and (user_id := self._next()):
-            queue = self._waiting.pop(user_id)
-            queue.popleft().set_result(None)
-            if queue:
-                self._waiting[user_id] = queue  # behind those who have waited longer
-            self._held[user_id] += 1
+        while self._free and (claims := self._next()):
+            self._served += 1
+            claims.served = self._served
+            claims.held += 1
             self._free -= 1
+            ticket = claims.waiting.popleft()
+            if not ticket.cancelled():  # else its owner is about to give the slot back
+                ticket.set_result(None)
 
-    def _next(self) -> UUID | None:
-        allowed = [user_id for user_id in self._waiting if self._held[user_id] < self._most_of_one]
-        return min(allowed, key=self._held.__getitem__, default=None)
-
-    def _give_back(self, user_id: UUID, ticket: "asyncio.Future[None]") -> None:
-        if ticket.done() and not ticket.cancelled():
-            self._held[user_id] -= 1
-            self._held += Counter()  # forgets those who hold none
-            self._free += 1
-            self._hand_out()
-            return
-        queue = self._waiting[user_id]
-        queue.remove(ticket)
-        if not queue:
-            del self._waiting[user_id]
+    def _next(self) -> _Claims | None:
+        wanting = [each for each in self._claims.values() if each.waiting and each.held < self._most_of_one]
+        return min(wanting, key=lambda each: (each.held, each.served), default=None)
 
 
 async def uncut(work: Coroutine[Any, Any, T]) -> T:

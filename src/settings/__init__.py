@@ -31,9 +31,7 @@ class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        faults = [*self.http_faults(), *self.sign_in_faults(), *self.experiment_faults(), *self.rule_faults()]
-        faults += self.target_faults()
-        if faults:
+        if faults := [*self.http_faults(), *self.sign_in_faults(), *self.experiment_faults(), *self.rule_faults()]:
             raise ValueError("; ".join(faults))
         return self
 
@@ -61,7 +59,7 @@ class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings
             gid=self.default_gid,
             groups=(100, *self.groups_docker_add),
             run_limit=timedelta(seconds=self.run_limit),
-            stop_limit=timedelta(seconds=self.stop_limit),
+            stop_limit=timedelta(seconds=self.stop_grace + self.stop_limit),
             key_number=key_number,
             uses_user_uid=self.enable_non_root_uid_container,
             uses_user_gid=self.enable_non_root_gid_container,

@@ -1,6 +1,5 @@
 """The targets: where containers are made, and how they are looked after."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -132,8 +131,8 @@ class TargetsSettings(BaseSettings):
     pids_limit: Annotated[int, Field(ge=16, description="processes of one container")] = 512
     stop_grace: Annotated[float, Field(ge=0, description="seconds between asking a container to stop and force")] = 10
     stop_limit: Annotated[
-        float, Field(gt=0, description="seconds until a container that was asked to stop is removed by force")
-    ] = 120
+        float, Field(gt=0, description="seconds beyond the grace until what was asked to stop is removed by force")
+    ] = 45
     stopped_limit: Annotated[
         float, Field(gt=0, description="seconds until a stopped container that nobody removes is removed")
     ] = 86_400
@@ -156,11 +155,6 @@ class TargetsSettings(BaseSettings):
             message = "every target needs a name of its own"
             raise ValueError(message)
         return value
-
-    def target_faults(self) -> Iterator[str]:
-        """What is wrong with these settings together."""
-        if self.stop_limit <= self.stop_grace:
-            yield "STOP_LIMIT must be more than STOP_GRACE, for force comes after the grace"
 
     def _complete(self, target: TargetSettings) -> TargetSettings:
         """A target with what holds for all clusters, where it says nothing of its own."""

@@ -85,6 +85,17 @@ async def test_all_is_well_when_all_parts_say_so(own: Api) -> None:
     assert told["targets"]["docker"] == {"ok": False, "detail": "no answer"}
 
 
+async def test_messages_that_were_given_up_are_told(own: Api) -> None:
+    for name in ("relay", "target:links", "target:docker"):
+        own.backend.parts.report(name, position=own.backend.store.head())
+    await until_ready(own)
+    assert (await ask(own, "/health"))[1]["dead_letters"] == 0
+    own.backend.parts.report("dead letters", ok=False, detail="3")
+    status, told = await ask(own, "/health")
+    assert (status, told["status"], told["dead_letters"]) == (200, "impaired", 3)
+    assert (await figures(own))["calipso_dead_letters"][()] == 3
+
+
 async def test_a_part_that_was_not_heard_of_for_long_is_silent(own: Api) -> None:
     own.backend.parts.report("relay")
     with own.backend.database.connect() as connection:

@@ -34,7 +34,7 @@ from calipso.events.container import ContainerRequested, State
 from calipso.events.envelope import Event
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason, Placement, Protocol, Runtime
-from calipso.projections import containers
+from calipso.projections import containers, holdings
 from calipso.projections.container_counts import START_SECONDS, counts
 from calipso.projections.containers import ContainerRow
 
@@ -165,16 +165,27 @@ def test_active_are_those_that_hold_a_part_of_the_quota(connection: Connection) 
 def test_open_are_those_that_want_something_done(connection: Connection) -> None:
     requests = _every_state(connection)
     expected = [requests[s] for s in (State.REQUESTED, State.STARTING, State.RUNNING, State.STOPPING)]
-    assert list(containers.open_on(connection, "docker-a")) == expected
-    assert containers.open_on(connection, "docker-b") == {}
-    assert containers.held_on(connection, "docker-a") == 4  # also what is stopped and still there
-    assert containers.held_on(connection, "docker-b") == 0
+    assert list(holdings.open_on(connection, "docker-a")) == expected
+    assert holdings.open_on(connection, "docker-b") == {}
+    assert holdings.held_on(connection, "docker-a") == 4  # also what is stopped and still there
+    assert holdings.held_on(connection, "docker-b") == 0
 
 
 def test_a_stopped_container_is_open_while_its_removal_is_wanted(connection: Connection) -> None:
     tell(connection, REQUEST, starting(REQUEST), stopped(REQUEST), removal_requested(REQUEST))
-    assert containers.open_on(connection, "docker-a") == {FIRST: State.STOPPED}
+    assert holdings.open_on(connection, "docker-a") == {FIRST: State.STOPPED}
     assert containers.active_of(connection, None) == []
+
+
+def test_what_was_left_stopped_is_told_by_the_time_of_its_end(connection: Connection) -> None:
+    requests = _every_state(connection)
+    row = containers.by_uuid(connection, requests[State.STOPPED])
+    assert row is not None
+    assert row.ended is not None
+    moment = timedelta(microseconds=1)
+    assert holdings.stopped_on(connection, "docker-a", row.ended) == []
+    assert holdings.stopped_on(connection, "docker-a", row.ended + moment) == [requests[State.STOPPED]]
+    assert holdings.stopped_on(connection, "docker-b", row.ended + moment) == []
 
 
 def test_a_link_is_reached_by_its_address(connection: Connection) -> None:
@@ -216,8 +227,8 @@ def test_without_containers_there_is_nothing_to_count(connection: Connection) ->
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda connection: containers.open_on(connection, "docker-a"),
-        lambda connection: containers.held_on(connection, "docker-a"),
+        lambda connection: holdings.open_on(connection, "docker-a"),
+        lambda connection: holdings.held_on(connection, "docker-a"),
         lambda connection: containers.active_of(connection, None),
     ],
     ids=["open_on", "held_on", "active_of"],

@@ -99,7 +99,13 @@ class House:
     def dispatch(self, command: object) -> None:
         self.dispatcher.dispatch(command, cause_of("service:test"))
 
-    def request(self, reference: str = "memory/plain", *, label: str = "") -> UUID:
+    def open_account(self, name: str) -> UUID:
+        """Another account than that of `user_id`."""
+        user_id = uuid4()
+        self.dispatch(RegisterUser(user_id=user_id, name_id=NAMING.user_name(name), name=name))
+        return user_id
+
+    def request(self, reference: str = "memory/plain", *, label: str = "", user_id: UUID | None = None) -> UUID:
         """Request a container of an image that behaves as its reference says."""
         image_id = NAMING.image(reference)
         spec = ImageSpec(
@@ -114,7 +120,7 @@ class House:
         self.dispatch(
             RequestContainer(
                 container_id=container_id,
-                user_id=self.user_id,
+                user_id=user_id or self.user_id,
                 image_id=image_id,
                 image_name=reference,
                 label=label or container_id.hex,

@@ -5,17 +5,19 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from tests.conftest import wait_until
 from tests.provisioning.conftest import House
 
 from calipso.commands.container import (
     ClaimContainer,
+    EndContainer,
     RecordContainerFailed,
     RecordContainerStopped,
     RemoveContainer,
     StopContainer,
 )
 from calipso.credentials import MasterKeys, vnc_password
-from calipso.events.container import State
+from calipso.events.container import ContainerStopped, State
 from calipso.events.naming import container_name
 from calipso.events.target import OrphanRemoved
 from calipso.events.values import FailureReason
@@ -163,6 +165,115 @@ async def test_a_stopped_container_waits_for_its_removal(house: House) -> None:
     await look(house.reconciler())
     assert house.state(container_id) is State.STOPPED
     assert container_name(container_id) in house.world.kept
+
+
+async def stopping(house: House, reference: str) -> UUID:
+    """A container that runs, and whose user wants it stopped; the target does not do it."""
+    container_id = house.request(reference)
+    await house.provisioner().attend(container_id)
+    house.issue(StopContainer(container_id=container_id))
+    return container_id
+
+
+async def test_what_does_not_stop_is_removed_by_force_at_its_deadline() -> None:
+    house = House(stop_limit=0.3)
+    reconciler = house.reconciler()
+    container_id = await stopping(house, "memory/wedged?wedged")
+    await look(reconciler)
+    assert (house.state(container_id), house.held()) == (State.STOPPING, {container_id})
+    assert reconciler.trouble == f"container {container_id}: rejected: the process does not end"
+    await asyncio.sleep(0.31)
+    await look(reconciler)
+    (stopped,) = [r.event for r in house.store.load(container_id) if isinstance(r.event, ContainerStopped)]
+    assert stopped.reason == "removed by force, for it had not stopped in time"
+    assert not house.world.kept
+    assert reconciler.trouble == ""
+    assert house.is_consistent()
+
+
+async def test_the_deadline_of_a_stop_wakes_the_reconciler() -> None:
+    house = House(stop_limit=0.3)
+    container_id = await stopping(house, "memory/wedged?wedged")
+    running = asyncio.create_task(house.reconciler().run(period=60, woken=asyncio.Event()))
+    await asyncio.to_thread(wait_until, lambda: house.state(container_id) is State.STOPPED, "force")
+    running.cancel()
+    assert house.is_consistent()
+
+
+async def test_what_cannot_be_ended_is_told_until_it_is(house: House) -> None:
+    house.stop_limit = 0
+    reconciler = house.reconciler()
+    container_id = await stopping(house, "memory/plain")
+    house.world.immortal.add(container_name(container_id))
+    await look(reconciler)
+    assert house.state(container_id) is State.STOPPING
+    assert "the process does not end" in reconciler.trouble
+    house.world.immortal.clear()
+    await look(reconciler)
+    assert house.state(container_id) is State.STOPPED
+    assert reconciler.trouble == ""
+    assert house.is_consistent()
+
+
+async def test_a_stop_waits_for_a_target_that_is_away_however_long() -> None:
+    house = House(stop_limit=0.05)
+    reconciler = house.reconciler()
+    container_id = await stopping(house, "memory/plain")
+    house.world.away.add("here")
+    for _ in range(3):
+        await asyncio.sleep(0.06)
+        await look(reconciler)
+    assert (house.state(container_id), reconciler.trouble) == (State.STOPPING, "")
+    house.world.away.clear()
+    await look(reconciler)
+    assert house.state(container_id) is State.STOPPED
+    assert house.is_consistent()
+
+
+async def test_a_stopped_container_that_nobody_removes_is_removed() -> None:
+    house = House(stopped_limit=0.05)
+    container_id = await stopping(house, "memory/plain")
+    await house.provisioner().attend(container_id)
+    await look(house.reconciler())
+    assert house.state(container_id) is State.STOPPED
+    await asyncio.sleep(0.06)
+    await look(house.reconciler())
+    assert house.state(container_id) is State.REMOVED
+    assert not house.world.kept
+
+
+@pytest.mark.parametrize("ended", ["starting", "running", "stopping"])
+async def test_what_an_administrator_ends_is_cleared_away_when_the_target_is_back(house: House, ended: str) -> None:
+    container_id = house.request()
+    if ended == "starting":
+        house.issue(ClaimContainer(container_id=container_id, claimant="here/7"))
+        make_in_world(house, container_id)
+    else:
+        await house.provisioner().attend(container_id)
+    if ended == "stopping":
+        house.issue(StopContainer(container_id=container_id))
+    house.world.away.add("here")
+    house.issue(EndContainer(container_id=container_id, reason="its rack burns"))
+    assert (house.state(container_id), house.held()) == (State.FAILED, set())
+    reconciler = house.reconciler()
+    await look(reconciler)
+    assert house.world.kept
+    house.world.away.clear()
+    await look(reconciler)
+    assert not house.world.kept
+    stored = [recorded.event for recorded in house.store.read(after=0, limit=100).events]
+    assert [event.container_id for event in stored if isinstance(event, OrphanRemoved)] == [container_id]
+
+
+async def test_claims_of_our_name_are_taken_up_at_once_also_by_one_that_does_not_lead(house: House) -> None:
+    mine, others = house.request(), house.request()
+    house.alive = {"here/0", "here/1"}
+    house.issue(ClaimContainer(container_id=mine, claimant="here/1"))
+    house.issue(ClaimContainer(container_id=others, claimant="here/0"))
+    restarted = house.reconciler(house.provisioner("here/1"))
+    await restarted.take_up_claims()
+    await restarted.settled()
+    assert (house.state(mine), house.state(others)) == (State.RUNNING, State.STARTING)
 
 
 def test_verdicts_on_what_is_only_in_the_world(house: House) -> None:

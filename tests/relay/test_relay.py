@@ -210,5 +210,26 @@ def test_an_emptied_stream_goes_on_where_the_record_says(
         assert positions_in_stream(url) == positions_in_store(store)[10:]
 
 
+def test_what_somebody_else_puts_into_the_stream_is_passed_over(
+    database: Database, store: PostgresStore, nats_here: str, start_relay: Callable[[str], object]
+) -> None:
+    write(store, 3)
+    start_relay(nats_here)
+    wait_for_relay(database, store)
+
+    async def throw_in() -> None:
+        client = await nats.connect(nats_here)
+        for headers in (None, {POSITION: "no number"}):
+            await client.jetstream().publish(f"calipso.v1.{FACILITY}.user.RoleGranted", b"{", headers=headers)
+        await client.close()
+
+    asyncio.run(throw_in())
+    write(store, 3)
+    wait_for_relay(database, store)
+    found = [(message.headers or {}).get(POSITION) for message in messages_of(nats_here)]
+    first, last = positions_in_store(store)[:3], positions_in_store(store)[3:]
+    assert found == [*map(str, first), None, "no number", *map(str, last)]
+
+
 def _relay_is_well(database: Database) -> bool:
     return all(part.ok for part in Parts(database).all() if part.name == "relay")
