@@ -146,7 +146,7 @@ def runtime_of(backend: Backend, target: Target) -> ContainerRuntime:
             installation=str(backend.installation.id),
             facility=settings.facility,
             pids_limit=settings.pids_limit,
-            local_roots=(settings.experiments_datasets_root, settings.experiments_output),
+            roots=settings.volume_roots(),
         )
     if target.runtime is Runtime.KUBERNETES:
         return KubernetesRuntime(
@@ -154,6 +154,7 @@ def runtime_of(backend: Backend, target: Target) -> ContainerRuntime:
             grace=timedelta(seconds=backend.settings.stop_grace),
             installation=str(backend.installation.id),
             facility=backend.settings.facility,
+            roots=backend.settings.volume_roots(),
         )
     return _virtual_machines(backend, target)
 
@@ -171,7 +172,7 @@ def _virtual_machines(backend: Backend, target: Target) -> ContainerRuntime:
         target,
         installation=str(backend.installation.id),
         facility=settings.facility,
-        local_roots=(settings.experiments_datasets_root, settings.experiments_output),
+        roots=settings.volume_roots(),
     )
 
 

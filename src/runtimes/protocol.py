@@ -28,6 +28,9 @@ class Target:
     containers that it holds at most and `starts` the number that it starts at one time; without `egress` containers
     reach nothing outside.
 
+    `folder_image` is an image with a shell in which the folders of volumes are looked at and made, on a cluster or an
+    engine that is elsewhere; empty for the container's own.
+
     Of a cluster, `namespace` holds the pods, `service` is the kind of their services, `networks` may reach them,
     `volumes` says where folders are (`host`, `nfs:SERVER`, `claim:NAME:ROOT`), `pull_policy` and `pull_secrets` how
     images come.
@@ -49,6 +52,7 @@ class Target:
     capacity: int = 1000
     starts: int = 10
     egress: bool = True
+    folder_image: str = ""
     namespace: str = "default"
     service: str = "NodePort"
     networks: tuple[str, ...] = ()

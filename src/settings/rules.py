@@ -59,6 +59,11 @@ class RuleSettings(BaseSettings):
         parts = [entry.split(":") for entry in self.other_dirs_to_mount]
         return tuple(Volume(source=source, bind=bind, mode=Mode(mode)) for source, bind, mode in parts)
 
+    def volume_roots(self) -> tuple[str, ...]:
+        """The folders below which volumes lie, and out of which no link of theirs may lead."""
+        homes = self.home_dir.partition(f"/{USERNAME}")[0] if self.add_home_dir_to_all_containers else ""
+        return (self.experiments_datasets_root, self.experiments_output, *filter(None, (homes,)))
+
     def rule_faults(self) -> Iterator[str]:
         """What is wrong with these settings together."""
         for volume in self.other_volumes():

@@ -48,6 +48,13 @@ class TargetSettings(BaseModel):
             "published, so guacd, provisioner and API must run on its host"
         ),
     ] = True
+    folder_image: Annotated[
+        str,
+        Field(
+            description="an image with a shell, in which the folders of volumes are looked at and made on a cluster or "
+            "an engine that is elsewhere; empty: the container's own image"
+        ),
+    ] = ""
     namespace: Annotated[
         str,
         Field(

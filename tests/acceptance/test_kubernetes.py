@@ -79,8 +79,10 @@ async def test_an_image_moves_to_a_cluster(both: System, kubernetes_cluster: Pat
         (pod,) = pods(kubernetes_cluster, after["container_name"])
         security = pod.spec.security_context
         assert (security.run_as_user, security.run_as_group) == (5001, 5002)
-        sources = {v.host_path.path for v in pod.spec.volumes if v.host_path}
-        assert sources == {str(both.folder / "datasets" / "p1"), str(both.folder / "results" / "p1")}
+        tops = {volume.name: volume.host_path.path for volume in pod.spec.volumes if volume.host_path}
+        data = [mount for mount in pod.spec.containers[0].volume_mounts if mount.name in tops]
+        sources = {f"{tops[mount.name]}/{mount.sub_path}": mount.read_only for mount in data}
+        assert sources == {str(both.folder / "datasets" / "p1"): True, str(both.folder / "results" / "p1"): None}
         kept = (
             "calipso_experiment",
             "container_info",

@@ -1,6 +1,7 @@
 """A Docker Engine, a cluster and its double, and what the tests of one installation leave on them."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -61,3 +62,11 @@ def double_binding(kubernetes_double: Double, tmp_path: Path) -> Iterator[Double
     binding = DoubleBinding(kubernetes_double, tmp_path)
     yield binding
     binding.close()
+
+
+@pytest.fixture
+def open_root() -> Iterator[Path]:
+    """A root that everybody can reach, and in which everybody may make folders."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        Path(made).chmod(0o1777)
+        yield Path(made)

@@ -46,5 +46,6 @@ class DoubleBinding(KubernetesBinding):
         spec = self.pod(name).spec
         (mount,) = [mount for mount in spec.containers[0].volume_mounts if mount.mount_path == folder]
         (volume,) = [volume for volume in spec.volumes if volume.name == mount.name]
-        assert Path(volume.host_path.path).is_dir()
-        return not mount.read_only and os.access(volume.host_path.path, os.W_OK)
+        path = Path(volume.host_path.path, mount.sub_path or "")
+        assert path.is_dir()
+        return not mount.read_only and os.access(path, os.W_OK)

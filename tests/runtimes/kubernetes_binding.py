@@ -63,10 +63,24 @@ class KubernetesBinding(ABC):
     def can_write(self, name: str, folder: str) -> bool:
         """Whether a container's account can write in a folder; fails when the folder is not there."""
 
-    def runtime(self, target: str = "here", installation: str = "ours", **changes: Any) -> KubernetesRuntime:  # noqa: ANN401 - fields of the target
-        return self.made(str(self.kubeconfig), target, f"{installation}-{self.installation}"[:63], **changes)
+    def runtime(
+        self,
+        target: str = "here",
+        installation: str = "ours",
+        roots: tuple[str, ...] = (),
+        **changes: Any,  # noqa: ANN401 - fields of the target
+    ) -> KubernetesRuntime:
+        whose = f"{installation}-{self.installation}"[:63]
+        return self.made(str(self.kubeconfig), target, whose, roots=roots, **changes)
 
-    def made(self, address: str, target: str, installation: str, **changes: Any) -> KubernetesRuntime:  # noqa: ANN401 - fields of the target
+    def made(
+        self,
+        address: str,
+        target: str,
+        installation: str,
+        roots: tuple[str, ...] = (),
+        **changes: Any,  # noqa: ANN401 - fields of the target
+    ) -> KubernetesRuntime:
         place = Target(
             name=target,
             runtime=Runtime.KUBERNETES,
@@ -75,7 +89,7 @@ class KubernetesBinding(ABC):
             **changes,
         )
         grace = timedelta(seconds=1)
-        made = KubernetesRuntime(place, grace=grace, installation=installation, facility="test", timeout=5)
+        made = KubernetesRuntime(place, grace=grace, installation=installation, facility="test", roots=roots, timeout=5)
         self._runtimes.append(made)
         return made
 
@@ -126,6 +140,10 @@ class KubernetesBinding(ABC):
         """Remove what was made with this binding, and nothing else."""
         for runtime in self._runtimes:
             runtime.close()
+        self.api.close()  # type: ignore[no-untyped-call]  # the library has no types here
+        # a test may have renewed the credentials
+        self.api = new_client_from_config(str(self.kubeconfig))  # type: ignore[no-untyped-call]  # the same
+        self.core = client.CoreV1Api(self.api)
         labels = [f"calipso.eu/installation={who}-{self.installation}"[:90] for who in ("ours", "theirs")]
         networking = client.NetworkingV1Api(self.api)
         for label in (*labels, f"{_STRANGER}={self.installation}"):

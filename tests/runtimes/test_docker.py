@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import socket
-import stat
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +14,11 @@ from tests.runtimes.binding import Ear, exited, usable
 from tests.runtimes.contract import RuntimeContract
 from tests.runtimes.docker_binding import DockerBinding
 from tests.runtimes.optional_contract import ForceContract, ServiceContract
-from tests.runtimes.orders import IDENTITY, RESOURCES, SECRET, order, wait_until
+from tests.runtimes.orders import RESOURCES, SECRET, order, wait_until
 from tests.runtimes.proxy import Proxy
 
 from calipso.errors import Unavailable
-from calipso.events.values import FailureReason, Mode, Protocol, Resources, Runtime, Volume
+from calipso.events.values import FailureReason, Protocol, Resources, Runtime
 from calipso.runtimes.protocol import Order, RuntimeFailed, Status, Target
 
 pytestmark = pytest.mark.docker
@@ -130,34 +129,6 @@ def test_the_volumes_of_a_container_go_with_it(binding: DockerBinding, engine: A
     assert set(volumes.values()) <= {found["Name"] for found in engine.volumes()["Volumes"]}
     runtime.remove(wanted.request.container_id)
     assert not set(volumes.values()) & {found["Name"] for found in engine.volumes()["Volumes"] or ()}
-
-
-def test_missing_folders_below_a_root_are_made_for_the_account(binding: DockerBinding, tmp_path: Path) -> None:
-    root = tmp_path / "results"
-    folders = root / "a" / "out", root / "a" / "in"
-    volumes = (
-        Volume(source=str(folders[0]), bind="/tmp/results/a", mode=Mode.READ_WRITE),
-        Volume(source=str(folders[1]), bind="/tmp/data/a", mode=Mode.READ_ONLY),
-    )
-    wanted = order(binding.image("tiny"), volumes=volumes, workdir=volumes[0].bind)
-    usable(binding.runtime(local_roots=(str(root),)), wanted)
-    assert binding.can_write(wanted.name, volumes[0].bind)
-    assert not binding.can_write(wanted.name, volumes[1].bind)
-    for folder in folders:
-        found = folder.stat()
-        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (IDENTITY.uid, IDENTITY.gid, 0o750)
-    assert (folders[0] / "written").stat().st_uid == IDENTITY.uid
-
-
-def test_a_missing_folder_elsewhere_is_refused_by_its_name(binding: DockerBinding, tmp_path: Path) -> None:
-    missing = tmp_path / "missing"
-    volumes = (Volume(source=str(missing), bind="/data/x", mode=Mode.READ_ONLY),)
-    runtime = binding.runtime(local_roots=(str(tmp_path / "results"),))
-    with pytest.raises(RuntimeFailed, match=str(missing)) as caught:
-        runtime.start(order(binding.image("tiny"), volumes=volumes))
-    assert caught.value.reason is FailureReason.REJECTED
-    assert not missing.exists()
-    assert runtime.list() == {}
 
 
 def test_a_container_without_a_lawful_id_is_not_ours(binding: DockerBinding, engine: APIClient) -> None:

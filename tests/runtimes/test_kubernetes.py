@@ -5,6 +5,7 @@ from tests.runtimes.cluster_binding import ClusterBinding
 from tests.runtimes.contract import RuntimeContract
 from tests.runtimes.kubernetes_api_contract import ApiContract
 from tests.runtimes.kubernetes_contract import KubernetesContract
+from tests.runtimes.kubernetes_volumes_contract import VolumesContract
 from tests.runtimes.optional_contract import ForceContract, ServiceContract
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
@@ -25,3 +26,7 @@ class TestCluster(KubernetesContract):
 
 class TestApi(ApiContract):
     """What API servers and kubelets say."""
+
+
+class TestVolumes(VolumesContract):
+    """Folders on the node."""

@@ -17,7 +17,7 @@ from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
 from calipso.runtimes.docker.engine import Engine, read_file, words
-from calipso.runtimes.docker.folders import make_folders
+from calipso.runtimes.docker.folders import Elsewhere
 from calipso.runtimes.docker.network import BRIDGE_PREFIX, ensure_network
 from calipso.runtimes.docker.order import (
     NAMES_FOLDER,
@@ -30,6 +30,7 @@ from calipso.runtimes.docker.order import (
     settings,
 )
 from calipso.runtimes.docker.watch import ends
+from calipso.runtimes.folders import SECONDS, make_folders
 from calipso.runtimes.names import Names, names_for
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
 from calipso.runtimes.services import has_secret
@@ -53,7 +54,8 @@ class DockerRuntime:
         facility: the short id of the facility, as a label.
         pids_limit: processes of one container.
         log_max_bytes: size of each of the two files in which an engine keeps a container's log.
-        local_roots: folders below which the missing folders of volumes are made, if the engine is on this host.
+        roots: folders below which the missing folders of volumes are made, and out of which no link may lead.
+        folder_seconds: the time until a folder of a volume counts as away.
         timeout: seconds until an engine that does not answer counts as away.
     """
 
@@ -67,14 +69,17 @@ class DockerRuntime:
         facility: str,
         pids_limit: int = 512,
         log_max_bytes: int = 10 * 2**20,
-        local_roots: tuple[str, ...] = (),
+        roots: tuple[str, ...] = (),
+        folder_seconds: int = SECONDS,
         timeout: int = 20,
     ) -> None:
         self._target = target
         self._engine = Engine(target, timeout)
         self._labels = Labels(installation=installation, facility=facility, target=target.name)
         self._limits = Limits(processes=pids_limit, log_bytes=log_max_bytes, publish_address=target.publish_address)
-        self._local_roots = local_roots
+        self._roots = roots
+        self._folder_seconds = folder_seconds
+        self._elsewhere = Elsewhere(self._engine, self._labels, target.folder_image, roots, folder_seconds)
 
     def start(self, order: Order) -> Observation:
         """Make the container and start its process; what is already there under its name and labels is adopted.
@@ -84,7 +89,9 @@ class DockerRuntime:
             Unavailable: the engine did not answer; something may be left behind.
         """
         if self._engine.is_local:
-            make_folders(order.request.volumes, order.request.identity, self._local_roots)
+            make_folders(order.request.volumes, order.request.identity, self._roots, seconds=self._folder_seconds)
+        else:
+            self._elsewhere.make_folders(order.request)
         # a name is taken before its container can be seen
         attempts = Retrying(
             retry=retry_if_exception_type(_InMotion),
@@ -150,6 +157,8 @@ class DockerRuntime:
         with self._engine.client() as client:
             if found := self._found(client, container_id):
                 _remove(client, found["Id"])
+        if not self._engine.is_local:
+            self._elsewhere.remove_left(container_id)
 
     def watch(self, ended: Event) -> Iterator[UUID]:
         """The containers whose process ended or that were removed, as it happens, until `ended` is set."""

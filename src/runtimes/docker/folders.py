@@ -1,71 +1,137 @@
-"""Makes the missing folders of a container's volumes, where the engine's folders are this host's folders."""
+"""Makes missing folders of volumes where an engine is that is not on this host: in a short-lived container there."""
 
-import os
-import stat
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from typing import Any
+from uuid import UUID
 
-from calipso.commands.volumes import is_below
-from calipso.events.values import FailureReason, Identity, Volume
+import requests
+from docker import APIClient
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.types import Mount
+
+from calipso.errors import Unavailable
+from calipso.events.container import ContainerRequested
+from calipso.events.values import FailureReason
+from calipso.runtimes.docker.answer import log_lines
+from calipso.runtimes.docker.engine import Engine, words
+from calipso.runtimes.docker.order import Labels
+from calipso.runtimes.folders import dead, rejected, root_of, script
 from calipso.runtimes.protocol import RuntimeFailed
 
-_MODE = 0o750
-# a folder that has this mode was made, but not yet given to its owner
-_UNFINISHED = 0o1700
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_PROCESSES, _MEMORY = 32, 64 * 2**20
+_SLACK_SECONDS = 5
 
 
-def make_folders(volumes: Iterable[Volume], identity: Identity, roots: Iterable[str]) -> None:
-    """Make the folders below the roots that are missing, and give them to the container's account.
+class Elsewhere:
+    """The folders of an engine that is not on this host.
 
     Args:
-        volumes: whose sources are wanted; what lies below none of the roots is left to the engine.
-        identity: the account that gets a folder that was missing.
-        roots: folders of this host below which missing folders are made; made too when missing.
-
-    Raises:
-        RuntimeFailed: a folder cannot be made, or a link leads out of its root.
+        engine: where they are.
+        labels: mark the short-lived containers.
+        image: what they are made from, with a shell and `mkdir` in it; empty: the image of the container itself.
+        roots: folders below which missing folders are made, and out of which no link may lead; they must be there.
+        seconds: the time until a folder counts as away.
     """
-    for volume in volumes:
-        root = next((root for root in roots if is_below(volume.source, root)), None)
-        if root is None:
-            continue
+
+    def __init__(self, engine: Engine, labels: Labels, image: str, roots: tuple[str, ...], seconds: int) -> None:
+        self._engine = engine
+        self._labels = labels
+        self._image = image
+        self._roots = roots
+        self._seconds = seconds
+
+    def make_folders(self, request: ContainerRequested) -> None:
+        """Make the folders of a container that are missing, as its account.
+
+        Raises:
+            RuntimeFailed: a folder cannot be made or does not answer, or a link leads out of its root.
+            Unavailable: the engine did not answer.
+        """
+        if not request.volumes:
+            return
+        with self._engine.client() as client:
+            try:
+                self._run(client, request)
+            except ImageNotFound as error:
+                if self._image:
+                    detail = f"{words(error)}; it is the target's folder_image, and must be brought there"
+                    raise RuntimeFailed(reason=FailureReason.IMAGE_MISSING, detail=detail) from error
+                # the container itself will not be made either, and tells of it
+            except APIError as error:
+                raise rejected(_without_shell(words(error))) from error
+            except requests.Timeout as error:
+                self._check_answers(client)
+                raise dead(", ".join(volume.source for volume in request.volumes), self._seconds) from error
+
+    def remove_left(self, container_id: UUID) -> None:
+        """Remove what a provisioner left that came to its end while it made folders."""
+        with self._engine.client() as client:
+            for left in client.containers(all=True, filters={"label": self._labels.of_folders(container_id)}):
+                _remove(client, left["Id"])
+
+    def _run(self, client: APIClient, request: ContainerRequested) -> None:
+        made = client.create_container(**self._settings(request), host_config=self._host_config(client, request))
         try:
-            _make(volume.source, root, identity)
-        except OSError as error:
-            raise _rejected(f"the folder {volume.source} cannot be made: {error.strerror}") from error
+            client.start(made["Id"])
+            patience = self._seconds * len(request.volumes) + _SLACK_SECONDS
+            status = client.wait(made["Id"], timeout=patience)["StatusCode"]
+            if status:
+                told = log_lines(client.logs(made["Id"], tail=1), 1)
+                raise rejected(told[0] if told else f"the folders could not be looked at: exit code {status}")
+        finally:
+            _remove(client, made["Id"])
+
+    def _settings(self, request: ContainerRequested) -> dict[str, Any]:
+        identity = request.identity
+        return {
+            "image": self._image or request.image.reference,
+            "entrypoint": script.command(request.volumes, self._roots, self._seconds),
+            "user": f"{identity.uid}:{identity.gid}",
+            "working_dir": "/",
+            "network_disabled": True,
+            "labels": dict(label.split("=", 1) for label in self._labels.of_folders(request.container_id)),
+            "use_config_proxy": False,
+        }
+
+    def _host_config(self, client: APIClient, request: ContainerRequested) -> dict[str, Any]:
+        roots = {volume.source: root_of(volume.source, self._roots) for volume in request.volumes}
+        # what lies below no root is mounted to see that it is there
+        others = [source for source, root in roots.items() if not root]
+        made: dict[str, Any] = client.create_host_config(
+            mounts=[
+                *(Mount(target=root, source=root, type="bind") for root in dict.fromkeys(filter(None, roots.values()))),
+                *(
+                    Mount(target=f"/mnt/{number}", source=source, type="bind", read_only=True)
+                    for number, source in enumerate(others)
+                ),
+            ],
+            group_add=[str(group) for group in request.identity.groups],
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            pids_limit=_PROCESSES,
+            mem_limit=_MEMORY,
+        )
+        return made
+
+    def _check_answers(self, client: APIClient) -> None:
+        """That the engine itself answers.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        try:
+            client.ping()
+        except requests.Timeout as error:
+            raise Unavailable(part="the engine", reason=str(error)) from error
 
 
-def _rejected(detail: str) -> RuntimeFailed:
-    return RuntimeFailed(reason=FailureReason.REJECTED, detail=detail)
+def _without_shell(told: str) -> str:
+    if "/bin/sh" not in told:
+        return told
+    return f"{told}; folders are made with the image's /bin/sh: give the target a folder_image that has one"
 
 
-def _make(source: str, root: str, identity: Identity) -> None:
-    # links inside the root are lawful, so the path is walked as it really is
-    real_root, real = Path(root).resolve(), Path(source).resolve()
-    if not is_below(str(real), str(real_root)):
-        raise _rejected(f"the folder {source} leads out of {root}")
-    if real.exists() and stat.S_IMODE(real.stat().st_mode) != _UNFINISHED:
+def _remove(client: APIClient, runtime_id: str) -> None:
+    try:
+        client.remove_container(runtime_id, v=True, force=True)
+    except NotFound:
         return
-    real_root.mkdir(parents=True, exist_ok=True)
-    _make_below(real_root, real.relative_to(real_root).parts, identity)
-
-
-def _make_below(root: Path, parts: tuple[str, ...], identity: Identity) -> None:
-    """Step down by open folders, so that nobody can put a link in the way meanwhile."""
-    with ExitStack() as opened:
-        folder = os.open(root, _OPEN)
-        opened.callback(os.close, folder)
-        for number, part in enumerate(parts, start=1):
-            folder = _step(folder, part, _UNFINISHED if number == len(parts) else 0o755)
-            opened.callback(os.close, folder)
-        if stat.S_IMODE(os.fstat(folder).st_mode) == _UNFINISHED:
-            os.fchown(folder, identity.uid, identity.gid)
-            os.fchmod(folder, _MODE)
-
-
-def _step(folder: int, part: str, mode: int) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(part, mode, dir_fd=folder)
-    return os.open(part, _OPEN, dir_fd=folder)

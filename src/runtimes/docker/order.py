@@ -19,6 +19,7 @@ from calipso.runtimes.services import has_secret, service_port
 _INSTALLATION, _FACILITY = "calipso.installation", "calipso.facility"
 _TARGET, _CONTAINER = "calipso.target", "calipso.container"
 PORT = "calipso.port"
+_FOLDERS = "calipso.folders"
 SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
 NAMES_FOLDER = "/etc"
 _SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
@@ -57,6 +58,10 @@ class Labels:
     def filters(self) -> list[str]:
         """The labels that all containers of this installation and target have, as filters read them."""
         return [f"{_INSTALLATION}={self.installation}", f"{_TARGET}={self.target}"]
+
+    def of_folders(self, container_id: UUID) -> list[str]:
+        """The labels of what makes the folders of a container, which is no container of a user."""
+        return [*self.filters(), f"{_FOLDERS}={container_id}"]
 
     def owned(self, labels: Mapping[str, str]) -> UUID | None:
         """The container that these labels belong to; None when it is not of this installation and target."""

@@ -16,6 +16,7 @@ from calipso.events.values import FailureReason
 from calipso.runtimes.kubernetes import objects
 from calipso.runtimes.kubernetes.answer import is_held_up, observed, with_warning
 from calipso.runtimes.kubernetes.cluster import Connection, is_refusal, words
+from calipso.runtimes.kubernetes.known import KnownFolders
 from calipso.runtimes.kubernetes.namespace import Namespace
 from calipso.runtimes.kubernetes.objects import Cluster, Labels
 from calipso.runtimes.kubernetes.watch import ends
@@ -39,13 +40,21 @@ class KubernetesRuntime:
         grace: how long a process may take to end when it is asked to.
         installation: the id of this installation; what does not carry it as a label is never touched.
         facility: the short id of the facility, as a label.
+        roots: folders below which the missing folders of volumes are made, and out of which no link may lead.
         timeout: seconds until a cluster that does not answer counts as away.
     """
 
     keeps_containers = True
 
     def __init__(
-        self, target: Target, *, grace: timedelta, installation: str, facility: str, timeout: float = 20
+        self,
+        target: Target,
+        *,
+        grace: timedelta,
+        installation: str,
+        facility: str,
+        roots: tuple[str, ...] = (),
+        timeout: float = 20,
     ) -> None:
         self._target = target
         self._cluster = Cluster(
@@ -53,6 +62,8 @@ class KubernetesRuntime:
             service=target.service,
             networks=target.networks,
             volumes=target.volumes,
+            roots=roots,
+            folder_image=target.folder_image,
             pull_policy=target.pull_policy,
             pull_secrets=target.pull_secrets,
             grace=math.ceil(grace.total_seconds()),
@@ -60,6 +71,7 @@ class KubernetesRuntime:
         )
         self._connection = Connection(target.name, target.address, timeout)
         self._labels = Labels(installation=installation, facility=facility, target=target.name)
+        self._folders = KnownFolders()
 
     def start(self, order: Order) -> Observation:
         """Make the pod and what belongs to it; what is already there under its name and labels is adopted.
@@ -87,8 +99,9 @@ class KubernetesRuntime:
                 return None
             service = self._own(made.read("service", container_name(container_id)), container_id)
             seen = self._observation(pod, service, container_id)
+            self._folders.hear(seen)
             # only the cluster's events tell why a pod that has a node does not begin
-            return with_warning(seen, made.warnings(seen.runtime_id)) if is_held_up(seen) else seen
+            return with_warning(seen, pod, made.warnings(seen.runtime_id)) if is_held_up(seen) else seen
 
     def list(self) -> Mapping[UUID, Observation]:
         """Say what the cluster has of every container of this installation and target."""
@@ -153,6 +166,7 @@ class KubernetesRuntime:
         """
         with self._connection.api() as api:
             made = Namespace(api, self._cluster.namespace, self._connection.timeout)
+            self._folders.forget(container_id)
             try:
                 self._remove_all(made, container_id)
             except ApiException as error:
@@ -181,7 +195,8 @@ class KubernetesRuntime:
         owned = self._own_or_refuse(made, container_id)
         policy = made.ensure("network_policy", objects.network_policy(order, self._labels, self._cluster), owned)
         secret = made.ensure("secret", objects.secret(order, self._labels), owned)
-        pod = made.ensure("pod", objects.pod(order, self._labels, self._cluster), owned)
+        known = self._folders.ask(order.request)
+        pod = made.ensure("pod", objects.pod(order, self._labels, self._cluster, known), owned)
         owner = objects.owned_by(order.name, pod["metadata"]["uid"])
         service = made.ensure("service", objects.service(order, self._labels, self._cluster, owner), owned)
         for kind, thing in (("network_policy", policy), ("secret", secret)):

@@ -1,5 +1,6 @@
 """What a cluster says of a pod, as observations."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,8 @@ _HOPELESS = {
 _KILLED = 137
 _HARMLESS = "MissingClusterDNS"
 _NO_FOLDER = "hostPath type check failed"
+_OVER = "DeadlineExceeded"
+_VOLUME = re.compile(r"\bdata-\d+\b")
 
 
 def observed(pod: Mapping[str, Any], container_id: UUID, *, host: str, port: int) -> Observation:
@@ -32,10 +35,13 @@ def observed(pod: Mapping[str, Any], container_id: UUID, *, host: str, port: int
         host: where its service is reached.
         port: the port there, 0 while there is none.
     """
-    status, container = pod.get("status") or {}, _container(pod)
-    state = container.get("state") or {}
-    now = _status(status.get("phase", "Pending"), state)
-    waiting = state.get("waiting") or {}
+    status, container = pod.get("status") or {}, _container(pod, "containerStatuses")
+    own = container.get("state") or {}
+    # before its process begins, a pod is what becomes of its folders
+    state = _preparing(pod) or own
+    now = _status(status.get("phase", "Pending"), own, state)
+    has_no_folder = state is not own and "terminated" in state and status.get("reason") != _OVER
+    waiting = (state.get("waiting") or {}).get("reason", "") if now is Status.CREATED else ""
     return Observation(
         container_id=container_id,
         runtime_id=pod["metadata"]["uid"],
@@ -45,8 +51,8 @@ def observed(pod: Mapping[str, Any], container_id: UUID, *, host: str, port: int
         port=0 if now is Status.EXITED else port,
         image_digest=container.get("imageID") or "",
         exit_code=_exit_code(state) if now is Status.EXITED else None,
-        detail=_detail(status, state),
-        failure=_HOPELESS.get(waiting.get("reason", "")) if now is Status.CREATED else None,
+        detail=_last_line(state["terminated"]) if has_no_folder else _with_folders(_detail(status, state), pod),
+        failure=FailureReason.REJECTED if has_no_folder else _HOPELESS.get(waiting),
     )
 
 
@@ -55,13 +61,13 @@ def is_held_up(seen: Observation) -> bool:
     return seen.status is Status.CREATED and not seen.detail
 
 
-def with_warning(seen: Observation, warnings: Sequence[str]) -> Observation:
+def with_warning(seen: Observation, pod: Mapping[str, Any], warnings: Sequence[str]) -> Observation:
     """The observation with the last of the cluster's warnings about its pod, if there is one that matters."""
     told = [text[:1000] for text in warnings if not text.startswith(_HARMLESS)]
     if not told:
         return seen
     failure = FailureReason.REJECTED if _NO_FOLDER in told[-1] else None
-    return replace(seen, detail=told[-1], failure=failure)
+    return replace(seen, detail=_with_folders(told[-1], pod), failure=failure)
 
 
 def has_ended(pod: Mapping[str, Any]) -> bool:
@@ -70,15 +76,21 @@ def has_ended(pod: Mapping[str, Any]) -> bool:
     return is_going or (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
 
 
-def _container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
+def _container(pod: Mapping[str, Any], which: str) -> Mapping[str, Any]:
+    statuses = (pod.get("status") or {}).get(which) or [{}]
     found: Mapping[str, Any] = statuses[0]
     return found
 
 
-def _status(phase: str, state: Mapping[str, Any]) -> Status:
+def _preparing(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state of what makes a pod's folders; nothing when it has done so, or has nothing to do."""
+    state: Mapping[str, Any] = _container(pod, "initContainerStatuses").get("state") or {}
+    return {} if (state.get("terminated") or {}).get("exitCode") == 0 else state
+
+
+def _status(phase: str, own: Mapping[str, Any], state: Mapping[str, Any]) -> Status:
     # a pod counts as failed as soon as it is to be ended, while its process may still run
-    if state.get("running"):
+    if own.get("running"):
         return Status.RUNNING
     has_ended = phase in {"Succeeded", "Failed"} or bool(state.get("terminated"))
     return Status.EXITED if has_ended else Status.CREATED
@@ -94,7 +106,7 @@ def _detail(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     terminated, waiting = state.get("terminated") or {}, state.get("waiting") or {}
     if terminated.get("reason") == "OOMKilled":
         return "out of memory"
-    if status.get("reason") not in {None, "DeadlineExceeded"}:
+    if status.get("reason") not in {None, _OVER}:
         return _told(status)
     unscheduled = [
         condition
@@ -108,3 +120,34 @@ def _detail(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
 
 def _told(words: Mapping[str, Any]) -> str:
     return ": ".join(text for text in (words.get("reason"), words.get("message")) if text)[:1000]
+
+
+def _last_line(words: Mapping[str, Any]) -> str:
+    """What a program said last, or what the cluster says of it."""
+    lines = str(words.get("message") or "").splitlines()
+    return lines[-1][:1000] if lines else _told(words)
+
+
+def _with_folders(told: str, pod: Mapping[str, Any]) -> str:
+    """The cluster's words, with the folders of the volumes that they name."""
+    if not _VOLUME.search(told):
+        return told
+    folders = _folders(pod)
+    return _VOLUME.sub(lambda found: f"{found[0]} ({', '.join(folders.get(found[0], ()))})", told)
+
+
+def _folders(pod: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    """The folders of a pod, by the name of the volume in which they are."""
+    tops = {volume["name"]: _top(volume) for volume in pod["spec"].get("volumes") or ()}
+    found: dict[str, list[str]] = {}
+    for mount in pod["spec"]["containers"][0].get("volumeMounts") or ():
+        found.setdefault(mount["name"], []).append("/".join(filter(None, (tops[mount["name"]], mount.get("subPath")))))
+    return found
+
+
+def _top(volume: Mapping[str, Any]) -> str:
+    if claim := volume.get("persistentVolumeClaim"):
+        return str(claim["claimName"])
+    if share := volume.get("nfs"):
+        return f"{share['server']}:{share['path']}"
+    return str((volume.get("hostPath") or {}).get("path", ""))

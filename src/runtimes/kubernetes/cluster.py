@@ -15,7 +15,8 @@ from calipso.errors import Unavailable
 IN_CLUSTER = "in-cluster"
 _CONNECTIONS = 64
 _SERVER_ERROR = 500
-_REFUSED = frozenset({401, 429})
+_UNAUTHORIZED = 401
+_REFUSED = frozenset({_UNAUTHORIZED, 429})
 
 
 class Connection:
@@ -44,6 +45,9 @@ class Connection:
         try:
             yield self._connected()
         except ApiException as error:
+            if error.status == _UNAUTHORIZED:
+                # whoever renews the credentials writes them where they were read
+                self.close()
             raise self._unavailable(words(error)) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError, config.ConfigException) as error:
             self.close()

@@ -8,7 +8,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from calipso.errors import Unavailable
-from calipso.runtimes.kubernetes import objects
+from calipso.runtimes.kubernetes.folders import Manifest
 
 _CONFLICT, _NOT_FOUND = 409, 404
 
@@ -55,7 +55,7 @@ class Namespace:
         return str(json.loads(answer.data)["gitVersion"])
 
     def ensure(
-        self, kind: str, manifest: objects.Manifest, check: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+        self, kind: str, manifest: Manifest, check: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     ) -> Mapping[str, Any]:
         """Make an object, or take the one that has its name already, if it passes the check."""
         try:
@@ -70,7 +70,7 @@ class Namespace:
             raise Unavailable("the cluster", f"{manifest['metadata']['name']} came and went while it was made")
         return check(found)
 
-    def patch(self, kind: str, name: str, changes: objects.Manifest) -> None:
+    def patch(self, kind: str, name: str, changes: Manifest) -> None:
         """Change an object."""
         self._call("patch", kind, name, changes)
 

@@ -1,28 +1,28 @@
 """How an order reads for a Kubernetes cluster: the pod, its secret, its service and who may reach it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from posixpath import relpath
 from typing import Any
 from uuid import UUID
 
 from calipso.commands.volumes import is_below
 from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
-from calipso.events.values import ImageSpec, Mode, Volume
+from calipso.events.values import ImageSpec, Volume
+from calipso.runtimes.folders import script
+from calipso.runtimes.kubernetes.folders import SECRET_FILE, Folders, Manifest
 from calipso.runtimes.names import environment, names_for
 from calipso.runtimes.protocol import Order
 from calipso.runtimes.services import has_secret, service_port
 
-Manifest = dict[str, Any]
-
 _PREFIX = "calipso.eu"
 _INSTALLATION, _FACILITY = f"{_PREFIX}/installation", f"{_PREFIX}/facility"
 _TARGET, _CONTAINER = f"{_PREFIX}/target", f"{_PREFIX}/container"
-SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
-SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
-_NAMES_FILES = ("passwd", "group")
-_RUN_BYTES = 64 * 2**20
+_WITHOUT_PRIVILEGES: Mapping[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +62,17 @@ class Cluster:
     """What holds for every pod of a target.
 
     `service` is `NodePort` or `ClusterIP`; `networks` may reach the pods; `volumes` says where folders are: `host` for
-    the node's own, `nfs:SERVER`, or `claim:NAME:ROOT` for a claim whose top is the folder ROOT; `grace` is the time in
-    seconds that a process has to end. Without `egress` pods reach nothing outside.
+    the nodes' own, `nfs:SERVER`, or `claim:NAME:ROOT` for a claim whose top is the folder ROOT; `roots` are the folders
+    below which missing ones are made, in `folder_image` or the image itself; `grace` is the time in seconds that a
+    process has to end. Without `egress` pods reach nothing outside.
     """
 
     namespace: str
     service: str
     networks: Sequence[str]
     volumes: str
+    roots: Sequence[str]
+    folder_image: str
     pull_policy: str
     pull_secrets: Sequence[str]
     grace: int
@@ -81,10 +84,18 @@ def service_number(image: ImageSpec) -> int:
     return int(service_port(image).partition("/")[0])
 
 
-def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
-    """The pod: one process, that never starts anew behind the record."""
+def pod(order: Order, labels: Labels, cluster: Cluster, known: Collection[str] = ()) -> Manifest:
+    """The pod: one process, that never starts anew behind the record.
+
+    Args:
+        order: what is to be made.
+        labels: whose it is.
+        cluster: what holds for all pods.
+        known: folders that are there, so that nobody need look before the process begins.
+    """
     request, identity = order.request, order.request.identity
-    folders = _Folders(request, cluster)
+    folders = Folders(request=request, places=cluster.volumes, roots=cluster.roots)
+    unknown = folders.below_a_top([volume for volume in request.volumes if volume.source not in known])
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -105,6 +116,7 @@ def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "volumes": folders.volumes(),
+            "initContainers": [_preparing(order, cluster, folders, unknown)] if unknown else [],
             "containers": [
                 {
                     "name": "main",
@@ -114,11 +126,7 @@ def pod(order: Order, labels: Labels, cluster: Cluster) -> Manifest:
                     "ports": [{"containerPort": service_number(request.image), "protocol": "TCP"}],
                     "resources": _resources(request),
                     "volumeMounts": folders.mounts(),
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
+                    "securityContext": _WITHOUT_PRIVILEGES,
                     **_working_folder(request),
                 }
             ],
@@ -191,6 +199,20 @@ def owned_by(pod_name: str, pod_uid: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Pod", "name": pod_name, "uid": pod_uid}
 
 
+def _preparing(order: Order, cluster: Cluster, folders: Folders, unknown: Sequence[Volume]) -> Manifest:
+    """What makes the folders that are missing, as the pod's account, before its process begins."""
+    return {
+        "name": "folders",
+        "image": cluster.folder_image or order.request.image.reference,
+        "imagePullPolicy": cluster.pull_policy,
+        "command": script.command(unknown, list(folders.tops)),
+        "resources": _resources(order.request),
+        "volumeMounts": folders.tops_of(unknown),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": _WITHOUT_PRIVILEGES,
+    }
+
+
 def _metadata(container_id: UUID, labels: Labels, owner: Manifest | None = None) -> Manifest:
     owners = {"ownerReferences": [owner]} if owner else {}
     return {"name": container_name(container_id), "labels": labels.of(container_id), **owners}
@@ -207,61 +229,3 @@ def _resources(request: ContainerRequested) -> Manifest:
 def _working_folder(request: ContainerRequested) -> Manifest:
     covered = any(request.workdir == v.bind or is_below(request.workdir, v.bind) for v in request.volumes)
     return {"workingDir": request.workdir} if request.workdir and covered else {}
-
-
-@dataclass(frozen=True)
-class _Folders:
-    """The folders of one pod."""
-
-    request: ContainerRequested
-    cluster: Cluster
-
-    def volumes(self) -> list[Manifest]:
-        memory = self.request.resources.memory
-        run = min(memory // 8, _RUN_BYTES) if memory else _RUN_BYTES
-        made = [
-            {"name": "tmp", "emptyDir": {"medium": "Memory", **({"sizeLimit": str(memory // 2)} if memory else {})}},
-            {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": str(run)}},
-        ]
-        data = [{"name": f"data-{n}", **self._source(v)} for n, v in enumerate(self.request.volumes) if self._is_own(v)]
-        files = [self._files("names", *_NAMES_FILES)]
-        if has_secret(self.request.image):
-            files.append(self._files("secret", SECRET_FILE))
-        return made + data + self._claim() + files
-
-    def mounts(self) -> list[Manifest]:
-        made = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "run", "mountPath": "/run"}]  # noqa: S108 - inside the container
-        data = [self._mount(number, volume) for number, volume in enumerate(self.request.volumes)]
-        names = [
-            {"name": "names", "mountPath": f"/etc/{file}", "subPath": file, "readOnly": True} for file in _NAMES_FILES
-        ]
-        held = [{"name": "secret", "mountPath": SECRET_FOLDER, "readOnly": True}]
-        return made + data + names + (held if has_secret(self.request.image) else [])
-
-    def _is_own(self, _: Volume) -> bool:
-        return not self.cluster.volumes.startswith("claim:")
-
-    def _source(self, volume: Volume) -> Manifest:
-        kind, _, server = self.cluster.volumes.partition(":")
-        if kind == "nfs":
-            return {"nfs": {"server": server, "path": volume.source, "readOnly": volume.mode is Mode.READ_ONLY}}
-        # the node's kubelet refuses a folder that is not there, instead of making it as root
-        return {"hostPath": {"path": volume.source, "type": "Directory"}}
-
-    def _mount(self, number: int, volume: Volume) -> Manifest:
-        common = {"mountPath": volume.bind, "readOnly": volume.mode is Mode.READ_ONLY}
-        if not self.cluster.volumes.startswith("claim:"):
-            return {"name": f"data-{number}", **common}
-        root = self.cluster.volumes.split(":")[2]
-        return {"name": "data", "subPath": relpath(volume.source, root), **common}
-
-    def _claim(self) -> list[Manifest]:
-        if not self.cluster.volumes.startswith("claim:") or not self.request.volumes:
-            return []
-        return [{"name": "data", "persistentVolumeClaim": {"claimName": self.cluster.volumes.split(":")[1]}}]
-
-    def _files(self, volume: str, *files: str) -> Manifest:
-        name = container_name(self.request.container_id)
-        items = [{"key": file, "path": file} for file in files]
-        # nobody but the container's account lives in the pod
-        return {"name": volume, "secret": {"secretName": name, "defaultMode": 0o444, "items": items}}

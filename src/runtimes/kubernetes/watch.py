@@ -23,6 +23,10 @@ _PATIENCE = 1.5
 _LONGEST_BACK_OFF = 10
 
 
+class _ForgottenError(Exception):
+    """The cluster does not know any more what changed after a version."""
+
+
 def ends(connection: Connection, namespace: str, labels: Labels, ended: Event) -> Iterator[UUID]:
     """The containers whose process ended or that were removed, until `ended` is set.
 
@@ -50,9 +54,7 @@ def ends(connection: Connection, namespace: str, labels: Labels, ended: Event) -
                             yield container_id
                         if ended.is_set():
                             return
-                except ApiException as error:
-                    if error.status != _GONE:
-                        raise Unavailable("the watch", str(error.reason)) from error
+                except _ForgottenError:
                     # what was missed is found by the reconciler's next look
                     version = ""
 
@@ -77,7 +79,12 @@ def _version_of(connection: Connection, namespace: str, labels: Labels) -> str:
 
 
 def _events(connection: Connection, namespace: str, labels: Labels, version: str) -> Iterator[Any]:
-    """What changed after a version, until nothing has come for a while."""
+    """What changed after a version, until nothing has come for a while.
+
+    Raises:
+        _ForgottenError: that is too long ago.
+        Unavailable: the cluster did not answer.
+    """
     with connection.api() as api:
         try:
             yield from library.Watch().stream(  # type: ignore[no-untyped-call]  # the library has no types here
@@ -90,5 +97,9 @@ def _events(connection: Connection, namespace: str, labels: Labels, version: str
             )
         except urllib3.exceptions.ReadTimeoutError:
             return
+        except ApiException as error:
+            if error.status == _GONE:
+                raise _ForgottenError from error
+            raise
         except urllib3.exceptions.ProtocolError as error:
             raise Unavailable("the watch", str(error)) from error

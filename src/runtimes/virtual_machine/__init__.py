@@ -11,7 +11,7 @@ from uuid import UUID
 import libvirt  # type: ignore[import-untyped]  # the library has no types
 
 from calipso.events.values import FailureReason
-from calipso.runtimes.docker.folders import make_folders
+from calipso.runtimes.folders import make_folders
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Target
 from calipso.runtimes.virtual_machine import seed
 from calipso.runtimes.virtual_machine.answer import is_off, log_lines, observed, parsed
@@ -40,7 +40,7 @@ class VirtualMachineRuntime:
         installation: the id of this installation; machines without it in their metadata are never touched.
         facility: the short id of the facility, told in the metadata.
         timeout: seconds until a libvirt that does not answer counts as away.
-        local_roots: folders below which the missing folders of volumes are made, if libvirt is on this host.
+        roots: folders below which the missing folders of volumes are made, if libvirt is on this host.
         contents: how volumes are filled and read.
     """
 
@@ -53,7 +53,7 @@ class VirtualMachineRuntime:
         installation: str,
         facility: str,
         timeout: float = 20,
-        local_roots: tuple[str, ...] = (),
+        roots: tuple[str, ...] = (),
         contents: Contents | None = None,
     ) -> None:
         self._target = target
@@ -61,7 +61,7 @@ class VirtualMachineRuntime:
         self._hypervisor = Hypervisor(target.name, target.address, timeout)
         self._contents = contents or Streams()
         self._is_local = not urlsplit(target.address).hostname
-        self._local_roots = local_roots
+        self._roots = roots
 
     def start(self, order: Order) -> Observation:
         """Make the machine and start it; what is already there under its id and mark is adopted.
@@ -174,7 +174,7 @@ class VirtualMachineRuntime:
     def _make(self, connection: Connection, order: Order) -> Machine:
         request, pool = order.request, self._pool(connection)
         if self._is_local:
-            make_folders(request.volumes, request.identity, self._local_roots)
+            make_folders(request.volumes, request.identity, self._roots)
         base = pool.base(request.image.reference)
         # the clone's name is the lock: who finds it there lets who made it go on
         if not pool.claim(base, request.container_id, request.resources.disk):

@@ -13,15 +13,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
 from aiohttp import web
+from tests.runtimes.kubernetes_double import telling
 from tests.runtimes.kubernetes_double.addresses import Addresses
 from tests.runtimes.kubernetes_double.api import Api, Parts
 from tests.runtimes.kubernetes_double.controllers import Collector, Keeper, Scheduler
 from tests.runtimes.kubernetes_double.kubelet import Node, raise_failure
 from tests.runtimes.kubernetes_double.proxy import ServiceProxy
-from tests.runtimes.kubernetes_double.resources import NAMESPACES
+from tests.runtimes.kubernetes_double.resources import NAMESPACES, PODS
 from tests.runtimes.kubernetes_double.rights import Rights
 from tests.runtimes.kubernetes_double.store import Store
 from tests.runtimes.kubernetes_double.trouble import Case, Trouble
@@ -71,6 +73,19 @@ class Double:
     def files(self, uid: str) -> Mapping[str, bytes]:
         """The files of secrets that the process of a pod finds, by their path."""
         return self.call(lambda: self._node.processes[uid].files)
+
+    def tell(self, name: str, **status: Any) -> None:  # noqa: ANN401 - parts of a pod's status
+        """Let a pod of the namespace `default` have this status, as a node or a controller may say."""
+        self.call(lambda: telling.tell(self._store, self._store.get(PODS, "default", name), **status))
+
+    def warn(self, name: str, reason: str, message: str) -> None:
+        """Let the cluster warn of a pod of the namespace `default`."""
+        self.call(lambda: telling.warn(self._store, self._store.get(PODS, "default", name), reason, message))
+
+    def renew_token(self) -> None:
+        """Let the administrator's token expire, and write a new one into the kubeconfig."""
+        self.call(self._rights.renew)
+        self._write(urlsplit(yaml.safe_load(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]).port or 0)
 
     def forget(self) -> None:
         """Forget what has changed until now: watches from an earlier version are answered with 410."""

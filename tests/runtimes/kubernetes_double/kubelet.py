@@ -1,6 +1,8 @@
 """One pod on the node, from its folders to its end, told of as a kubelet does."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ class Pod:
         self._container_id = f"containerd://{uuid4().hex * 2}"
         self._begun, self._begun_at = now(), time.monotonic()
         self._process: Process | None = None
+        self._preparing: asyncio.subprocess.Process | None = None
         self._is_forced = self._is_over = self._is_going = False
         self._timers: list[asyncio.TimerHandle] = []
         self._main = asyncio.create_task(self._live())
@@ -62,6 +65,7 @@ class Pod:
         if self._process is not None:
             self._process.kill()
         self._main.cancel()
+        self._end_preparing()
         self._gone()
 
     async def _live(self) -> None:
@@ -69,23 +73,69 @@ class Pod:
         while why := mounts.hindrance(self._node.store, self._pod):
             telling.warn(self._node.store, self._pod, "FailedMount", why)
             await asyncio.sleep(_RETRY_SECONDS)
-        if await self._has_image():
+        if not await self._prepare():
+            return
+        (container,) = self._pod["spec"]["containers"]
+        if why := mounts.subpath_hindrance(self._pod):
+            self._tell_waiting({"reason": "CreateContainerConfigError", "message": why})
+        elif await self._has_image(container, self._tell_waiting):
             await self._run()
 
-    async def _has_image(self) -> bool:
-        container = self._pod["spec"]["containers"][0]
+    async def _prepare(self) -> bool:
+        """Run what is to run before; whether that went well."""
+        for container in self._pod["spec"].get("initContainers") or ():
+            if not await self._has_image(container, self._tell_preparing):
+                return False
+            begun = now()
+            self._tell_preparing_state({"running": {"startedAt": begun}})
+            code, said = await self._execute(container)
+            state = telling.ended(code, begun, self._container_id)
+            if code:
+                state["terminated"]["message"] = said
+                self._tell_preparing_state(state, phase="Failed")
+                return False
+            self._tell_preparing_state(state)
+        return True
+
+    async def _execute(self, container: Json) -> tuple[int, str]:
+        """Run a command of a pod on this host, where its folders are at the places where it has them mounted."""
+        paths = {
+            volume["name"]: volume["hostPath"]["path"]
+            for volume in self._pod["spec"]["volumes"]
+            if "hostPath" in volume
+        }
+        assert all(paths[mount["name"]] == mount["mountPath"] for mount in container["volumeMounts"])
+        context = self._pod["spec"]["securityContext"]
+        account = {
+            "user": context["runAsUser"],
+            "group": context["runAsGroup"],
+            "extra_groups": context["supplementalGroups"],
+        }
+        process = await asyncio.create_subprocess_exec(
+            *container["command"],
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd="/",
+            start_new_session=True,
+            **(account if os.geteuid() == 0 else {}),
+        )
+        self._preparing = process
+        said, _ = await process.communicate()
+        return process.returncode or 0, said.decode()
+
+    async def _has_image(self, container: Json, tell_waiting: Callable[[Json], None]) -> bool:
         image = container["image"]
         if image in _KNOWN:
             return True
         if container["imagePullPolicy"] == "Never":
             why = f'Container image "{image}" is not present with pull policy of Never'
-            self._tell_waiting({"reason": "ErrImageNeverPull", "message": why})
+            tell_waiting({"reason": "ErrImageNeverPull", "message": why})
             return False
         why = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": no such host'
-        self._tell_waiting({"reason": "ErrImagePull", "message": f"rpc error: code = Unknown desc = {why}"})
+        tell_waiting({"reason": "ErrImagePull", "message": f"rpc error: code = Unknown desc = {why}"})
         telling.warn(self._node.store, self._pod, "Failed", f'Failed to pull image "{image}": {why}')
         await asyncio.sleep(_RETRY_SECONDS)
-        self._tell_waiting({"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}"'})
+        tell_waiting({"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}"'})
         return False
 
     async def _run(self) -> None:
@@ -114,10 +164,15 @@ class Pod:
     def _stop(self, seconds: float) -> None:
         if self._process is None or self._main.done():
             self._main.cancel()
+            self._end_preparing()
             self._leave()
             return
         self._process.terminate()
         self._later(seconds, self._force)
+
+    def _end_preparing(self) -> None:
+        if self._preparing is not None and self._preparing.returncode is None:
+            os.killpg(self._preparing.pid, signal.SIGKILL)
 
     def _force(self) -> None:
         if self._process is not None and self._process.is_running():
@@ -141,6 +196,16 @@ class Pod:
     def _tell_waiting(self, waiting: Json, **others: str) -> None:
         statuses = telling.containers(self._pod, {"waiting": waiting})
         self._tell(conditions=telling.conditions(ready=False), containerStatuses=statuses, **others)
+
+    def _tell_preparing(self, waiting: Json) -> None:
+        self._tell_preparing_state({"waiting": waiting})
+
+    def _tell_preparing_state(self, state: Json, **others: str) -> None:
+        (container,) = self._pod["spec"]["initContainers"]
+        initializing = telling.containers(self._pod, {"waiting": {"reason": "PodInitializing"}})
+        told = [{**initializing[0], "name": container["name"], "image": container["image"], "state": state}]
+        conditions = telling.conditions(ready=False)
+        self._tell(conditions=conditions, initContainerStatuses=told, containerStatuses=initializing, **others)
 
     def _tell_ended(self, state: Json, *, has_failed: bool) -> None:
         self._tell(

@@ -17,6 +17,20 @@ def hindrance(store: Store, pod: Json) -> str:
     return ""
 
 
+def subpath_hindrance(pod: Json) -> str:
+    """Why a folder inside a volume of the host cannot be mounted; a missing one is made for root, as kubelets do."""
+    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
+    for mount in pod["spec"]["containers"][0].get("volumeMounts") or ():
+        host = volumes[mount["name"]].get("hostPath")
+        if not host or not mount.get("subPath"):
+            continue
+        top, folder = Path(host["path"]), Path(host["path"]) / mount["subPath"]
+        if not folder.resolve().is_relative_to(top.resolve()):
+            return f'failed to prepare subPath for volumeMount "{mount["name"]}" of container "main"'
+        folder.mkdir(parents=True, exist_ok=True)
+    return ""
+
+
 def files(store: Store, pod: Json) -> Mapping[str, bytes]:
     """The files of the secrets in a pod's container, by their path."""
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
@@ -40,6 +54,9 @@ def _held(secret: Json, wanted: Json) -> dict[str, bytes]:
 def _hindrance(store: Store, namespace: str, volume: Json) -> str:
     if (folder := volume.get("hostPath")) and folder.get("type") == "Directory" and not Path(folder["path"]).is_dir():
         return f"hostPath type check failed: {folder['path']} is not a directory"
+    if share := volume.get("nfs"):
+        # no server is ever there
+        return f"mount failed: exit status 32\nOutput: mount.nfs: Connection timed out for {share['server']}"
     if secret := volume.get("secret"):
         return _missing(store.find(SECRETS, namespace, secret["secretName"]), secret)
     return ""

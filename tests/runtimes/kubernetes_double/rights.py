@@ -17,6 +17,12 @@ class Rights:
         self.token = token_urlsafe(16)
         self._accounts = {self.token: _ADMINISTRATOR}
 
+    def renew(self) -> None:
+        """Give the administrator another token, and know the one before no more."""
+        del self._accounts[self.token]
+        self.token = token_urlsafe(16)
+        self._accounts[self.token] = _ADMINISTRATOR
+
     def give(self, namespace: str, account: str) -> str:
         """A new token of an account."""
         token = token_urlsafe(16)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from tests.runtimes.kubernetes_double.resources import NAMESPACES, Resource
@@ -25,8 +25,14 @@ class Change:
 Listener = Callable[[Change], None]
 
 
+class Clock:
+    """The cluster's, which may go wrong."""
+
+    ahead = timedelta()
+
+
 def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (datetime.now(UTC) + Clock.ahead).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Store:

@@ -1,0 +1,50 @@
+"""The program that looks at folders inside a container of their target, with nothing but a shell and `mkdir`.
+
+The roots are mounted at their own places, so a link that leads out of them leads to nowhere that matters.
+"""
+
+from collections.abc import Sequence
+
+from calipso.events.values import Volume
+from calipso.runtimes.folders import SECONDS, root_of
+
+_SCRIPT = """
+fail() { echo "$1"; exit 1; }
+prepare() {
+  above=$1
+  while [ ! -e "$above" ] && [ ! -L "$above" ] && [ "$above" ]; do above=${above%/*}; done
+  root=$(cd -P -- "$2" && pwd -P) || fail "the folder $2 cannot be entered by user $(id -u)"
+  at=$(cd -P -- "$above" 2>/dev/null && pwd -P) ||
+    fail "the folder $1 leads out of $2, or cannot be entered by user $(id -u)"
+  case $at/ in "${root%/}"/*) ;; *) fail "the folder $1 leads out of $2" ;; esac
+  [ -d "$1" ] || told=$(umask 022 && mkdir -p -m 0750 -- "$1" 2>&1) ||
+    fail "the folder $1 cannot be made by user $(id -u): ${told##*: }"
+}
+seconds=$1
+shift
+while [ $# -gt 0 ]; do
+  prepare "$1" "$2" & worker=$!
+  { sleep "$seconds"; kill -9 "$worker"; } >/dev/null 2>&1 & guard=$!
+  wait "$worker"
+  status=$?
+  kill "$guard" 2>/dev/null
+  [ $status -le 128 ] || fail "the folder $1 does not answer within $seconds s: its file system may be away"
+  [ $status = 0 ] || exit 1
+  shift 2
+done
+"""
+
+
+def command(volumes: Sequence[Volume], roots: Sequence[str], seconds: int = SECONDS) -> list[str]:
+    """What makes the folders of volumes that lie below a root, as the account that runs it.
+
+    Its last line says what is wrong if it fails.
+
+    Args:
+        volumes: whose sources are wanted; those below none of the roots are left alone.
+        roots: mounted where they are on the target, writable.
+        seconds: the time until a folder counts as dead.
+    """
+    pairs = [(volume.source, root_of(volume.source, roots)) for volume in volumes]
+    arguments = [text for source, root in pairs if root for text in (source, root)]
+    return ["/bin/sh", "-c", _SCRIPT, "sh", str(seconds), *arguments]
