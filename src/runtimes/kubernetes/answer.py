@@ -23,6 +23,7 @@ _KILLED = 137
 _HARMLESS = "MissingClusterDNS"
 _NO_FOLDER = "hostPath type check failed"
 _OVER = "DeadlineExceeded"
+_NOT_BEGUN = frozenset({"ContainerCreating", "PodInitializing"})
 _VOLUME = re.compile(r"\bdata-\d+\b")
 
 
@@ -115,7 +116,7 @@ def _detail(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     ]
     if unscheduled:
         return _told(unscheduled[0])
-    return _told(waiting) if waiting.get("reason") != "ContainerCreating" else ""
+    return _told(waiting) if waiting.get("reason") not in _NOT_BEGUN else ""
 
 
 def _told(words: Mapping[str, Any]) -> str:

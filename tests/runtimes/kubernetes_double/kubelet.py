@@ -69,7 +69,8 @@ class Pod:
         self._gone()
 
     async def _live(self) -> None:
-        self._tell_waiting({"reason": "ContainerCreating"}, startTime=self._begun, hostIP="127.0.0.1")
+        reason = "PodInitializing" if self._pod["spec"].get("initContainers") else "ContainerCreating"
+        self._tell_waiting({"reason": reason}, startTime=self._begun, hostIP="127.0.0.1")
         while why := mounts.hindrance(self._node.store, self._pod):
             telling.warn(self._node.store, self._pod, "FailedMount", why)
             await asyncio.sleep(_RETRY_SECONDS)
