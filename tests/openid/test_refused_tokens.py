@@ -169,8 +169,9 @@ _GOOD: Mapping[str, tuple[Callable[[Claims], object], Claims]] = {
     "RS256": (sign, {}),
     "ES256": (lambda claims: sign(claims, EC, alg="ES256", kid="ec"), {}),
     "no key named, one fits": (lambda claims: sign(claims, kid=None), {}),
-    "the provider's clock is ahead": (sign, {"iat": int(time.time()) + 30}),
-    "the provider's clock is behind": (sign, {"exp": int(time.time()) - 10}),
+    # by the time of the sign-in, not of the reading of this file
+    "the provider's clock is ahead": (lambda claims: sign({**claims, "iat": int(time.time()) + 30}), {}),
+    "the provider's clock is behind": (lambda claims: sign({**claims, "exp": int(time.time()) - 10}), {}),
     "for us and another": (sign, {"aud": [CLIENT, "another"], "azp": CLIENT}),
     "for this access token": (sign, {"at_hash": create_half_hash(ACCESS_TOKEN, "RS256").decode()}),
 }
