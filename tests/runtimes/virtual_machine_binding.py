@@ -17,7 +17,7 @@ from tests.runtimes.pretended_guests import PretendedGuests
 from calipso.events.values import Identity, ImageSpec, Protocol, Resources, Runtime
 from calipso.runtimes.protocol import Target
 from calipso.runtimes.virtual_machine import VirtualMachineRuntime
-from calipso.runtimes.virtual_machine.hypervisor import run_events
+from calipso.runtimes.virtual_machine.hypervisor import found, run_events
 from calipso.runtimes.virtual_machine.seed import SECRET_FILE, WORKDIR_FILE
 
 AWAY = "qemu+tcp://127.0.0.1:1/system"
@@ -52,9 +52,8 @@ class VirtualMachineBinding(ABC):
         """What is in a volume."""
 
     def kill(self, name: str) -> None:
-        machine = self.machine(name)
-        if machine.isActive():
-            machine.destroy()
+        # it may have ended by itself
+        found(self.machine(name).destroy, libvirt.VIR_ERR_OPERATION_INVALID)
 
     def lose(self, name: str) -> None:
         self.kill(name)
