@@ -6,6 +6,7 @@ import sys
 from calipso.cli.main import app
 from calipso.embedded import EmbeddedError
 from calipso.errors import CalipsoError, Invalid
+from calipso.secrecy import hide
 
 
 def main() -> None:
@@ -13,7 +14,7 @@ def main() -> None:
     try:
         app()
     except (CalipsoError, EmbeddedError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command line prints
+        print(f"error: {hide(str(error))}", file=sys.stderr)  # noqa: T201 - a command line prints
         is_setting = isinstance(error, Invalid) and error.field == "settings"
         sys.exit(os.EX_CONFIG if is_setting else 1)
 

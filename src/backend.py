@@ -20,6 +20,7 @@ from calipso.errors import Invalid
 from calipso.installation import Installation
 from calipso.login_tokens import LoginTokens
 from calipso.parts import Parts
+from calipso.rotation import KeyInUse
 from calipso.settings import Settings
 from calipso.store import PostgresStore
 from calipso.vault import PostgresSubjectKeys
@@ -40,7 +41,11 @@ class Backend:
     @cached_property
     def keys(self) -> MasterKeys:
         """The master keys."""
-        return parse_master_keys(self.settings.master_keys.get_secret_value())
+        keys = parse_master_keys(self.settings.master_keys.get_secret_value())
+        keys.in_use = KeyInUse(self.database)
+        if (file := self.settings.master_keys_file) is not None:
+            keys.read_again = lambda: parse_master_keys(file.read_text()).keys
+        return keys
 
     @cached_property
     def database(self) -> Database:
@@ -79,7 +84,8 @@ class Backend:
     @cached_property
     def dispatcher(self) -> Dispatcher:
         """The one way to change facts."""
-        return Dispatcher(self.store, self.settings.policy(self.keys.current))
+        keys = self.keys
+        return Dispatcher(self.store, self.settings.policy(keys.newest), key_number=lambda: keys.current)
 
     @cached_property
     def passwords(self) -> Passwords:

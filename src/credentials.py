@@ -3,14 +3,14 @@
 import base64
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from calipso.errors import Invalid
+from calipso.errors import Invalid, Unavailable
 
 KEY_BYTES = 32
 # VncAuth reads eight characters; letters and digits pass Guacamole's parameters unchanged
@@ -19,16 +19,42 @@ VNC_PASSWORD_LENGTH = 8
 GUACAMOLE_PASSWORD_LENGTH = 40
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class MasterKeys:
-    """The master keys by number; the highest number serves what is new, the others what was made with them."""
+    """The master keys by number: one is in use for what is new, the others serve what was made with them.
+
+    Args:
+        keys: by number.
+        in_use: tells the number of the one in use; None: the highest.
+        read_again: reads the keys anew, for one that came after the process had begun.
+    """
 
     keys: Mapping[int, bytes]
+    in_use: Callable[[], int | None] = lambda: None
+    read_again: Callable[[], Mapping[int, bytes]] | None = None
+
+    @property
+    def newest(self) -> int:
+        """The highest number."""
+        return max(self.keys)
 
     @property
     def current(self) -> int:
-        """The number of the key for new containers and new subject keys."""
-        return max(self.keys)
+        """The number of the key for new containers and new subject keys.
+
+        Raises:
+            Unavailable: the key in use is not here.
+        """
+        number = self.in_use() or self.newest
+        if not self.has(number):
+            raise Unavailable("the master key", f"number {number} is in use, and missing here")
+        return number
+
+    def has(self, number: int) -> bool:
+        """Whether the key of this number is here; one that is not known is looked for where keys are kept."""
+        if number not in self.keys and self.read_again is not None:
+            self.keys = self.read_again()
+        return number in self.keys
 
     def derive(self, number: int, purpose: str, container_id: UUID, length: int = KEY_BYTES) -> bytes:
         """Bytes that only the holder of master key `number` can know (HKDF-SHA256, RFC 5869).
@@ -36,6 +62,8 @@ class MasterKeys:
         Raises:
             KeyError: there is no master key of this number.
         """
+        if not self.has(number):
+            raise KeyError(number)
         hkdf = HKDF(algorithm=SHA256(), length=length, salt=container_id.bytes, info=f"calipso {purpose}".encode())
         return hkdf.derive(self.keys[number])
 

@@ -14,6 +14,8 @@ from calipso.errors import Unavailable
 from calipso.events.naming import Naming
 from calipso.vault import unwrap, wrap
 
+NAMING_KEY = "naming key"  # what it is wrapped for
+
 INSTALLATION_DDL = """
 CREATE TABLE IF NOT EXISTS installation (
     one integer PRIMARY KEY CHECK (one = 1),
@@ -34,8 +36,8 @@ class Installation:
 
 def make(database: Database, keys: MasterKeys) -> None:
     """Make the installation's row where it is missing."""
-    installation_id, number = uuid4(), keys.current
-    naming_key = wrap(keys, number, "naming key", installation_id, os.urandom(KEY_BYTES))
+    installation_id, number = uuid4(), keys.newest
+    naming_key = wrap(keys, number, NAMING_KEY, installation_id, os.urandom(KEY_BYTES))
     with database.connect() as connection:
         connection.execute(
             "INSERT INTO installation (one, id, key_number, naming_key) VALUES (1, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -57,7 +59,7 @@ def load(database: Database, keys: MasterKeys) -> Installation:
     if row is None:
         raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
     try:
-        key = unwrap(keys, row["key_number"], "naming key", row["id"], bytes(row["naming_key"]))
+        key = unwrap(keys, row["key_number"], NAMING_KEY, row["id"], bytes(row["naming_key"]))
     except (KeyError, ValueError) as error:
         raise Unavailable("the master key", f"number {row['key_number']} is missing or another one") from error
     return Installation(id=row["id"], naming=Naming(key))

@@ -24,6 +24,7 @@ from calipso.credentials import KEY_BYTES, MasterKeys
 _NONCE_BYTES = 12
 _CACHED_KEYS = 20_000
 _CACHED_SECONDS = 60.0  # how long another process may still read a person who was erased
+SUBJECT_KEY = "subject key"  # what they are wrapped for
 
 SUBJECT_KEYS_DDL = """
 CREATE TABLE IF NOT EXISTS subject_keys (
@@ -118,7 +119,7 @@ class PostgresSubjectKeys:
         if (known := self.of(subject)) is not None:
             return known
         number = self._master.current
-        wrapped = wrap(self._master, number, "subject key", subject, os.urandom(KEY_BYTES))
+        wrapped = wrap(self._master, number, SUBJECT_KEY, subject, os.urandom(KEY_BYTES))
         with self._connect() as connection:
             connection.execute(
                 "INSERT INTO subject_keys (subject, key_number, wrapped) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
@@ -143,7 +144,7 @@ class PostgresSubjectKeys:
             row = cursor.fetchone()
         if row is None or row["wrapped"] is None:
             return None
-        return unwrap(self._master, row["key_number"], "subject key", subject, bytes(row["wrapped"]))
+        return unwrap(self._master, row["key_number"], SUBJECT_KEY, subject, bytes(row["wrapped"]))
 
 
 def seal(key: bytes, context: str, value: object) -> str:

@@ -33,6 +33,7 @@ from calipso.api import (
     users,
 )
 from calipso.api.context import Context
+from calipso.api.guarding import guard
 from calipso.api.metrics import Metrics
 from calipso.api.outside import openid
 from calipso.api.outside.directory import Directory
@@ -139,8 +140,7 @@ async def _tell_methods(request: Request) -> HTTPResponse | None:
 
 async def _conclude(request: Request, response: BaseHTTPResponse) -> None:
     response.headers["X-Request-ID"] = str(request.ctx.correlation_id)
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    guard(request, response)
     seconds = time.perf_counter() - request.ctx.began
     # not the path, in which names of people stand
     route = f"/{request.route.path}".replace(":str>", ">") if request.route else "(none)"
@@ -153,5 +153,4 @@ async def _conclude(request: Request, response: BaseHTTPResponse) -> None:
         route=route,
         status=response.status,
         ms=round(seconds * 1000, 1),
-        request_id=str(request.ctx.correlation_id),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import UUID, uuid4
 
+import structlog
 from sanic import Request as SanicRequest
 from sanic.compat import Header
 from sanic.exceptions import BadRequest, BadURL
@@ -62,6 +63,9 @@ async def begin(request: SanicRequest) -> None:
     sent = request.headers.get("x-request-id", "")
     if _UUID.fullmatch(sent):
         context.correlation_id = UUID(sent)
+    # one connection serves its requests in one context: each takes the place of the one before
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=str(context.correlation_id))
 
 
 async def check_lawful(request: SanicRequest) -> None:

@@ -19,6 +19,7 @@ from calipso.projections.container_counts import START_SECONDS, Counts, counts
 from calipso.projections.registry import GUACAMOLE, read_models
 from calipso.relay import DEAD
 from calipso.relay import PART as RELAY
+from calipso.secrecy import hide
 
 blueprint = Blueprint("health")
 
@@ -39,7 +40,7 @@ class PartHealth:
 
     def body(self) -> dict[str, object]:
         """Its JSON object."""
-        told = {"ok": self.ok, "detail": self.detail, "position": self.position, "lag": self.lag}
+        told = {"ok": self.ok, "detail": hide(self.detail), "position": self.position, "lag": self.lag}
         return {name: value for name, value in told.items() if value is not None}
 
 
@@ -87,7 +88,7 @@ async def whole(request: Request) -> HTTPResponse:
     body = {
         "status": "ok" if health.is_well else "impaired" if health.is_ready else "failing",
         "store": health.store.body(),
-        "bus": {"ok": health.relay.ok, "detail": health.relay.detail},
+        "bus": {"ok": health.relay.ok, "detail": hide(health.relay.detail)},
         "relay": health.relay.body(),
         "projections": {part.name: part.body() for part in health.projections},
         "targets": {part.name: part.body() for part in health.targets},

@@ -4,9 +4,6 @@ from html import escape
 
 from sanic import HTTPResponse
 
-# nothing may be loaded, run, sent or framed
-_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
 
 def page(title: str, text: str, *, status: int = 200, link: tuple[str, str] | None = None) -> HTTPResponse:
     """A page with one sentence.
@@ -22,5 +19,4 @@ def page(title: str, text: str, *, status: int = 200, link: tuple[str, str] | No
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
         f"<body><h1>{escape(title)}</h1><p>{escape(text)}</p>{leading}</body></html>"
     )
-    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
-    return HTTPResponse(body, status=status, headers=headers, content_type="text/html; charset=utf-8")
+    return HTTPResponse(body, status=status, content_type="text/html; charset=utf-8")

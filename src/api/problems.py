@@ -17,6 +17,7 @@ from calipso.api.routing import methods_of
 from calipso.api.wire import json
 from calipso.errors import CalipsoError
 from calipso.events.values import FailureReason
+from calipso.secrecy import hide
 
 _log = structlog.get_logger()
 
@@ -98,6 +99,7 @@ def problem(error: CalipsoError, *, known: bool) -> HTTPResponse:
 
 def _answer(body: Mapping[str, object], status: int, headers: Mapping[str, str] | None = None) -> HTTPResponse:
     """A problem of RFC 9457, besides what clients of old look for."""
+    body = {name: hide(value) if isinstance(value, str) else value for name, value in body.items()}
     common = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": body["error"]}
     return json({**common, **body}, status=status, headers=headers, content_type="application/problem+json")
 

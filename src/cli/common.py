@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from calipso import logs, settings
+from calipso import logs, secrecy, settings
 from calipso.backend import Backend
 from calipso.commands.dispatch import cause_of
 from calipso.commands.handling import USER_NAME
@@ -17,8 +17,8 @@ from calipso.embedded import addresses
 from calipso.errors import Invalid, NotFound
 from calipso.events.envelope import Recorded
 from calipso.projections import containers
+from calipso.settings.places import MASTER_KEY_FILE
 
-MASTER_KEY_FILE = "master.key"
 BACKUPS = "backups"
 ACTOR = "service:command-line"
 
@@ -41,6 +41,7 @@ def running(data: Path | None) -> Iterator[Backend]:
         Invalid: a setting is wrong.
     """
     backend = Backend(_settings(data))
+    secrecy.remember(backend.settings.secrets())
     logs.configure(backend.settings.effective_log_level)
     try:
         yield backend

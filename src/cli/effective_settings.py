@@ -2,22 +2,12 @@
 
 import json
 import os
-import re
 from typing import Annotated, Any
 
 import typer
 
 from calipso import settings
-
-_HIDDEN = "********"
-_SCHEME = "[a-z][a-z0-9+.-]*://"
-# a password may hold any character, so the account goes up to the last @ before the next address
-_ACCOUNT = re.compile(rf"({_SCHEME})((?:(?!{_SCHEME})\S)*)@", re.IGNORECASE)
-_PARAMETER = re.compile(
-    r"(\w*(?:password|passwd|pwd|secret|token|key)\s*=\s*)('(?:\\.|[^'\\])*'|(?:\\.|[^\s&#\\])+)", re.IGNORECASE
-)
-# here an account without a password is the secret
-_TOKEN_SCHEMES = {"nats://", "tls://", "ws://", "wss://"}
+from calipso.secrecy import HIDDEN, hide_passwords
 
 
 def settings_(
@@ -57,28 +47,20 @@ def _shown(value: object, dumped: object) -> object:
         dumped: the same as JSON.
     """
     if reveal := getattr(value, "get_secret_value", None):
-        return _HIDDEN if reveal() else ""
+        return HIDDEN if reveal() else ""
     return _censored(dumped)
 
 
 def _censored(value: object) -> Any:  # noqa: ANN401 - JSON
     match value:
         case str():
-            return _PARAMETER.sub(rf"\g<1>{_HIDDEN}", _ACCOUNT.sub(_censored_account, value))
+            return hide_passwords(value)
         case dict():
             return {name: _censored(item) for name, item in value.items()}
         case list():
             return [_censored(item) for item in value]
         case _:
             return value
-
-
-def _censored_account(found: re.Match[str]) -> str:
-    scheme, account = found.groups()
-    name, has_password, _ = account.partition(":")
-    if has_password:
-        return f"{scheme}{name}:{_HIDDEN}@"
-    return f"{scheme}{_HIDDEN if scheme.lower() in _TOKEN_SCHEMES else name}@"
 
 
 def _text(value: object) -> str:

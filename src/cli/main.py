@@ -12,6 +12,7 @@ from calipso.cli import (
     exporting,
     identities,
     images,
+    keys,
     members,
     processes,
     quotas,
@@ -59,3 +60,4 @@ app.add_typer(quotas.app, name="quotas")
 app.add_typer(containers.app, name="containers")
 app.add_typer(targets.app, name="targets")
 app.add_typer(deadletters.app, name="deadletters")
+app.add_typer(keys.app, name="keys")

@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from calipso import bootstrap, credentials, logs, settings
+from calipso import bootstrap, credentials, logs, secrecy, settings
 from calipso.backend import Backend
-from calipso.cli.common import MASTER_KEY_FILE
 from calipso.cli.demo import fill
 from calipso.embedded import Embedded
 from calipso.errors import Invalid
+from calipso.settings.places import MASTER_KEY_FILE
 from calipso.supervisor import Supervisor
 
 _READY_POLL_SECONDS = 0.1
@@ -41,6 +41,7 @@ def serve(
     given = {name: value for name, value in (("host", host), ("port", port), ("data", data)) if value is not None}
     configured = settings.load(**given)
     logs.configure(configured.effective_log_level)
+    secrecy.remember(configured.secrets())
     embedded = _embedded(configured)
     makes_guacamole = embedded is not None and not configured.guacamole_database_url
     try:

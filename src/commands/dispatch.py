@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -56,14 +57,21 @@ class Dispatcher:
     Args:
         store: where events are kept.
         policy: the facility's rules.
+        key_number: tells the master key in use, where that may change; None: that of the policy.
         clock: gives the time (UTC) that decisions see.
     """
 
     def __init__(
-        self, store: Store, policy: Policy, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        store: Store,
+        policy: Policy,
+        *,
+        key_number: Callable[[], int] | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._policy = policy
+        self._key_number = key_number or (lambda: policy.key_number)
         self._clock = clock
         self._states = _States(store)
         self._refusals = _RefusalRate()
@@ -111,6 +119,8 @@ class Dispatcher:
         return state
 
     def _decide(self, command: object, reading: "_Reading") -> Sequence[Event]:
+        if (number := self._key_number()) != self._policy.key_number:
+            self._policy = replace(self._policy, key_number=number)
         circumstances = Circumstances(now=self._clock(), policy=self._policy)
         return HANDLERS[type(command)](command, reading, circumstances)
 

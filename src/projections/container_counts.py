@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from calipso.events.container import State
+from calipso.events.container import ACTIVE, State
 from calipso.projections.containers import containers
 
 START_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0)
@@ -21,6 +21,13 @@ class Counts:
     by_state: dict[State, int]
     failures: dict[tuple[str, str], int]
     starts: dict[str, tuple[list[int], float]]
+
+
+def by_key_number(connection: Connection) -> dict[int, int]:
+    """How many containers that may still run have passwords from each master key."""
+    active = containers.c.state.in_(sorted({*ACTIVE, State.STOPPED}))
+    query = select(containers.c.key_number, func.count()).where(active).group_by(containers.c.key_number)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def counts(connection: Connection) -> Counts:

@@ -88,6 +88,7 @@ class Service:
         if delivery.attempts > MOST_TRIES:  # whoever took it never came to a word about it
             await self._bury(delivery, "every process that took it ended before it was settled")
             return
+        structlog.contextvars.bind_contextvars(request_id=str(trigger.correlation_id))
         if event_type != ContainerRequested.topic():
             self.provisioner.interrupt(container_id)
         working = asyncio.create_task(_keep_working(delivery))

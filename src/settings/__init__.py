@@ -3,8 +3,10 @@
 The settings of one subject stand in one module of this folder. The description of a field is its documentation.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -47,6 +49,16 @@ class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings
         """Arguments before environment before files named in the environment before the settings file."""
         return init_settings, env_settings, FileSource(settings_cls), toml_source(settings_cls)
 
+    def secrets(self) -> Iterator[str]:
+        """Every value among the settings that nobody may see, also as parts of others."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                yield from value.get_secret_value().split()
+            elif isinstance(value, str) and "://" in value and "@" in value:
+                yield from _passwords(value)
+        yield from (line.partition(":")[2] for line in self.master_keys.get_secret_value().split())
+
     def policy(self, key_number: int) -> Policy:
         """The facility's rules as decisions see them."""
         targets = self.effective_targets()
@@ -66,6 +78,15 @@ class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings
             home=self.home_dir if self.add_home_dir_to_all_containers else "",
             other_volumes=self.other_volumes(),
         )
+
+
+def _passwords(url: str) -> Iterator[str]:
+    """The passwords of an address, which may name several servers."""
+    for account in (part.rpartition("@")[0] for part in url.split(",")):
+        parts = urlsplit(f"{account}@host")
+        # of NATS, an account without a password is the secret
+        sent = parts.password or (parts.username if parts.scheme in {"nats", "tls"} else "") or ""
+        yield from {sent, unquote(sent)}
 
 
 def secret(text: str) -> SecretStr:

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings
 from calipso.errors import Invalid
 from calipso.settings.kinds import SHORT_ID
 
+MASTER_KEY_FILE = "master.key"  # in the data folder
+
 
 class PlaceSettings(BaseSettings):
     """Databases, bus, keys, and the facility's own name."""
@@ -64,6 +66,14 @@ class PlaceSettings(BaseSettings):
         if self.backups is None:
             raise Invalid("settings", "CALIPSO_BACKUPS must name the folder where backups are kept")
         return self.backups
+
+    @property
+    def master_keys_file(self) -> Path | None:
+        """The file from which the master keys came, None when they were given in another way."""
+        if named := os.environ.get("CALIPSO_MASTER_KEYS_FILE"):
+            return Path(named)
+        own, given = self.data / MASTER_KEY_FILE, set(self.master_keys.get_secret_value().split())
+        return own if given and own.is_file() and given <= set(own.read_text().split()) else None
 
     @property
     def effective_log_level(self) -> str:

@@ -102,7 +102,7 @@ def wanted(kept: Kept, start: Start, keys: MasterKeys, guacd: Mapping[str, tuple
     Raises:
         Invalid: its master key is missing.
     """
-    if kept.key_number not in keys.keys:
+    if not keys.has(kept.key_number):
         raise Invalid(
             "master_keys",
             f"key {kept.key_number} is missing, from which the passwords of container {kept.container_id} derive",
