@@ -67,6 +67,7 @@ BLUEPRINTS: Sequence[Blueprint] = (
 )
 _BODY_BYTES = 2**20
 _HEAD_BYTES = 2**14  # the most that the library allows; browsers bring the cookies of a whole portal
+_REQUEST_SECONDS = 30  # for a head, and again for its body
 _SLACK_SECONDS = 120  # a held request is answered by us, not cut off by the server
 
 
@@ -119,7 +120,7 @@ def _config(settings: Settings) -> Config:
             "MOTD": False,
             "REQUEST_MAX_HEADER_SIZE": _HEAD_BYTES,
             "REQUEST_MAX_SIZE": _BODY_BYTES,
-            "REQUEST_TIMEOUT": 30,
+            "REQUEST_TIMEOUT": _REQUEST_SECONDS,
             "RESPONSE_TIMEOUT": max(settings.run_limit, settings.stop_grace) + _SLACK_SECONDS,
             "TOUCHUP": False,  # it rewrites the library's own classes, for one application of the process
             "WEBSOCKET_MAX_SIZE": MESSAGE_BYTES,

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import structlog
 from sanic import Request as SanicRequest
 from sanic.compat import Header
-from sanic.exceptions import BadRequest, BadURL
+from sanic.exceptions import BadRequest, BadURL, RequestTimeout
 
 from calipso.api.proxies import Origin
 from calipso.errors import Invalid
@@ -44,6 +44,21 @@ class Request(SanicRequest):
             super().__init__(b"*", headers, method=method, **given)
         if method != _STAND_IN:
             _check_head(self)
+
+    async def receive_body(self) -> None:
+        """Read the body, in the time that a request has to arrive.
+
+        Raises:
+            RequestTimeout: it is not there by then; the library itself would wait as long as for a held answer.
+        """
+        seconds = self.app.config.REQUEST_TIMEOUT
+        try:
+            async with asyncio.timeout(seconds):
+                await super().receive_body()  # type: ignore[no-untyped-call]  # the library has no types here
+        except TimeoutError as error:
+            # the rest is not waited for
+            self.stream.keep_alive, self.stream.request_body = False, None  # type: ignore[union-attr]  # it is there
+            raise RequestTimeout(f"the body did not arrive within {seconds:g} seconds") from error
 
     @staticmethod
     def make_context() -> SimpleNamespace:

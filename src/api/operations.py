@@ -84,7 +84,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         body=UmbrellaBody,
         is_open=True,
     ),
-    ("GET", "/umbrella/logout/"): _ok(str, is_open=True),
+    ("GET", "/umbrella/logout/"): Operation(answers={200: Answer(shape=str), 302: Answer()}, is_open=True),
     ("GET", "/images/"): _ok(list[objects.ImageObject]),
     ("GET", "/images/{public_name}/"): _ok(objects.ImageObject),
     ("POST", "/images/{public_name}/"): Operation(answers={201: Answer()}, body=ImageBody),

@@ -113,9 +113,12 @@ async def sign_in(request: Request) -> HTTPResponse:
 
 @blueprint.get("/umbrella/logout/", ctx_changes=True)
 async def logout(request: Request) -> HTTPResponse:
-    """End the browser's login here; Shibboleth's own is ended at its own address."""
+    """End the browser's login here; a browser that navigates is sent on to where Shibboleth's own is ended."""
     await close_login(request)
-    answer = json("ok logout")
+    place = context_of(request).backend.settings.umbrella_logout
+    is_navigation = request.headers.get("sec-fetch-mode") == "navigate"
+    # frontends that ask by script go there by themselves
+    answer = _redirect(place) if place and is_navigation else json("ok logout")
     cookies.expire_login(answer, secure=cookies.are_secure(request))
     return answer
 

@@ -42,7 +42,9 @@ class SignInSettings(BaseSettings):
         Url,
         Field(description="where browsers sign in with Umbrella, such as https://host/Shibboleth.sso/Login?target=..."),
     ] = ""
-    umbrella_logout: Annotated[Url, Field(description="where browsers end their sign-in with Umbrella")] = ""
+    umbrella_logout: Annotated[
+        Url, Field(description="where browsers that follow a link to umbrella/logout/ go on to")
+    ] = ""
     # OpenID Connect
     oidc_enabled: Annotated[bool, Field(description="whether users may sign in with OpenID Connect")] = False
     oidc_op_issuer: Annotated[

@@ -77,6 +77,7 @@ def asking(office: Office, make_backend: Callable[..., Backend]) -> Iterator[Api
         trusted_proxies="127.0.0.0/8",
         frontend_calipso="https://portal.example.org/",
         backend_calipso="https://calipso.example.org/services/",
+        umbrella_logout="https://umbrella.example.org/out",
     )
     try:
         with served(backend) as made:

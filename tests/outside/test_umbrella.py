@@ -174,6 +174,15 @@ async def test_signing_out_ends_the_login(asking: Api) -> None:
             assert answer.status == 401
 
 
+async def test_a_browser_that_follows_a_link_out_is_sent_on(asking: Api) -> None:
+    async with asking.signed_in(asking.add_user()) as session:
+        headers = {"Sec-Fetch-Mode": "navigate"}
+        async with session.get("/umbrella/logout/", headers=headers, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, "https://umbrella.example.org/out")
+        async with session.get("/authenticated/") as answer:
+            assert answer.status == 401
+
+
 async def test_a_live_login_needs_its_token(asking: Api) -> None:
     name = asking.add_user()
     async with asking.signed_in(name, PASSWORD) as session:
