@@ -30,6 +30,7 @@ _WITH_SERVERS = {
     "api",
     "bus",
     "cli",
+    "contract",
     "embedded",
     "entering",
     "guacamole",

@@ -7,7 +7,7 @@ import docker
 import psycopg
 import pytest
 from docker.models.containers import Container
-from tests.acceptance.system import PASSWORD, System, system
+from tests.acceptance.system import PASSWORD, System, free_port, system
 
 TINY = "calipso/tiny:1"
 IMAGES = {
@@ -37,7 +37,7 @@ TARGETS = json.dumps(
 @pytest.fixture(scope="session")
 def installation() -> Iterator[System]:
     """A running installation with users, an experiment with two sessions, and the test images."""
-    with system(CALIPSO_TARGETS=TARGETS) as made:
+    with system(CALIPSO_TARGETS=TARGETS, CALIPSO_CORS_ORIGIN_WHITELIST=f"localhost:{free_port()}") as made:
         made.start()
         fill(made)
         yield made

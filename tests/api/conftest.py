@@ -4,7 +4,7 @@ import asyncio
 import queue
 import threading
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -86,19 +86,26 @@ class Api:
 
 
 @contextmanager
-def served(backend: Backend, *, projecting: bool = True) -> Iterator[Api]:
-    """Serve a prepared installation within the block, and keep its projections up to date unless told otherwise."""
+def served(
+    backend: Backend, *, projecting: bool = True, parts: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
+) -> Iterator[Api]:
+    """Serve a prepared installation within the block, and keep its projections up to date unless told otherwise.
+
+    `parts` run beside it.
+    """
     told: queue.SimpleQueue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event] | BaseException] = queue.SimpleQueue()
 
     async def main() -> None:
         with listening("127.0.0.1", 0) as listener:
             async with asyncio.TaskGroup() as group:
-                task = group.create_task(project(backend) if projecting else asyncio.sleep(0))
+                tasks = [group.create_task(project(backend) if projecting else asyncio.sleep(0))]
+                tasks += [group.create_task(part()) for part in parts]
                 async with serving(backend, listener) as url:
                     ending = asyncio.Event()
                     told.put((url, asyncio.get_running_loop(), ending))
                     await ending.wait()
-                task.cancel()
+                for task in tasks:
+                    task.cancel()
 
     def run() -> None:
         try:

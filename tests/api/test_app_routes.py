@@ -15,6 +15,15 @@ CONTRACT = {
     "/login/type/": "GET",
     "/logout/": "GET",
     "/authenticated/": "GET",
+    "/openidtest/": "GET",
+    "/oidc/authenticate/": "GET",
+    "/oidc/callback/": "GET",
+    "/oidc/logout/": "POST",
+    "/umbrella/session/": "GET",
+    "/umbrella/login/": "GET",
+    "/umbrella/frontend/": "GET",
+    "/umbrella/wuo/": "POST",
+    "/umbrella/logout/": "GET",
     "/images/": "GET",
     "/images/x/": "DELETE GET POST PUT",
     "/quota/x/": "GET POST",
@@ -25,8 +34,11 @@ CONTRACT = {
     "/users/x/containers/": "GET",
     "/users/x/experiments/": "GET",
     "/favorite/1/": "PATCH PUT",
+    "/experiments/x/users": "GET",
     "/containers/": "GET",
     "/containers/1": "GET",
+    "/containers/1/enter": "POST",
+    "/enter/": "GET",
     "/activecontainers/": "GET",
     "/resource/list/x/": "GET",
     "/resource/run/x/y/z/": "GET POST",
@@ -37,7 +49,17 @@ CONTRACT = {
     "/health/ready": "GET",
     "/metrics": "GET",
 }
-CHANGED_BY_GET = {"/logout/", "/resource/run/x/y/z/", "/resource/stop/x/y/z/", "/resource/rm/x/y/z/"}
+CHANGED_BY_GET = {
+    "/logout/",
+    "/oidc/authenticate/",
+    "/oidc/callback/",
+    "/umbrella/session/",
+    "/umbrella/logout/",
+    "/enter/",
+    "/resource/run/x/y/z/",
+    "/resource/stop/x/y/z/",
+    "/resource/rm/x/y/z/",
+}
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 ORIGIN = "https://portal.example.org"
 
