@@ -14,7 +14,7 @@ from aiohttp import web
 from playwright.async_api import Page, async_playwright
 from tests.acceptance.system import PASSWORD, System
 
-pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PORTAL = Path(__file__).with_name("portal.html")
 MARK = "calipsouserexperiment__favorite"
@@ -98,7 +98,7 @@ async def frontend(facility: System, name: str, *, host: str = "localhost") -> A
     try:
         async with async_playwright() as playwright:
             made = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            page = await made.new_page()
+            page = await (await made.new_context()).new_page()
             page.set_default_timeout(60_000)
             await page.goto(f"http://{host}:{port}/")
             yield Frontend(page, f"http://localhost:{facility.port}/", name)
