@@ -158,6 +158,17 @@ class CsrfFailed(NotPermitted):
 
 
 @dataclass(eq=False)
+class TooManyRequests(CalipsoError):
+    """A user has `most` requests open that wait for their outcome; another is heard in `seconds`, or when one ends."""
+
+    most: int
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"{self.most} requests of this user wait for their outcome; try again in {self.seconds} s"
+
+
+@dataclass(eq=False)
 class TooManyAttempts(CalipsoError):
     """Sign-in was tried too often with wrong credentials; the next attempt is heard in `seconds`."""
 

@@ -20,6 +20,7 @@ from calipso.api import (
     experiments,
     health,
     images,
+    load,
     oidc,
     openapi,
     portal,
@@ -101,7 +102,8 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     app.ctx.guacamole = GuacamoleWeb(backend.settings, app.ctx.calipso.outside)
     for blueprint in blueprints:
         app.blueprint(blueprint.copy(blueprint.name))
-    app.register_middleware(arriving.begin, "request", priority=5)
+    app.register_middleware(arriving.begin, "request", priority=6)
+    app.register_middleware(load.refuse_excess, "request", priority=5)
     app.register_middleware(proxies.find_origin, "request", priority=4)
     app.register_middleware(_tell_methods, "request", priority=3)
     app.register_middleware(arriving.check_lawful, "request", priority=2)

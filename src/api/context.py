@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from calipso.api.load import Held
 from calipso.api.memory import Memory
 from calipso.api.metrics import Metrics
 from calipso.api.outside.http import Outside
@@ -61,6 +62,8 @@ class Context:
         self.outside = Outside(backend.settings.outside_timeout)
         self.waiting = waiting
         self.metrics = metrics
+        self.runs = Held(backend.settings, metrics.held.labels("run"))
+        self.ends = Held(backend.settings, metrics.held.labels("end"))
         self.answers: Memory[tuple[object]] = Memory(_concerns_answers, size=_ANSWERS, seconds=_ANSWERS_SECONDS)
 
     async def query(self, ask: Callable[[Connection], T]) -> T:

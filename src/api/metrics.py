@@ -1,6 +1,6 @@
 """What one API process counts, in Prometheus' format."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 240)
 
@@ -23,6 +23,9 @@ class Metrics:
             ("command",),
             registry=self.registry,
             buckets=_SECONDS,
+        )
+        self.held = Gauge(
+            "calipso_held_requests", "Requests that wait for their outcome.", ("operation",), registry=self.registry
         )
         self._outcomes = Counter(
             "calipso_commands", "Commands by outcome.", ("command", "outcome"), registry=self.registry

@@ -26,6 +26,7 @@ _STATUS: tuple[tuple[type[CalipsoError], int], ...] = (
     (errors.NotSignedIn, 403),
     (errors.WrongCredentials, 401),
     (errors.TooManyAttempts, 429),
+    (errors.TooManyRequests, 429),
     (errors.NotPermitted, 403),
     (errors.NotAMember, 403),
     (errors.Refused, 409),
@@ -86,7 +87,7 @@ def problem(error: CalipsoError, *, known: bool) -> HTTPResponse:
             body["field"] = field
         case errors.NotVisibleYet(event_id=event_id):
             body["event"] = event_id
-        case errors.TooManyAttempts(seconds=seconds):
+        case errors.TooManyAttempts(seconds=seconds) | errors.TooManyRequests(seconds=seconds):
             headers["Retry-After"] = str(seconds)
         case errors.Unavailable(part=part) if not known:
             body["error"] = f"{part} is not available"

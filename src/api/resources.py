@@ -54,8 +54,12 @@ async def list_active(request: Request, username: str) -> HTTPResponse:
 async def run(request: Request, username: str, experiment: str, public_name: str) -> HTTPResponse:
     """Request a container and answer when it is usable, or say why it is not."""
     refuse_navigation(request)
+    with context_of(request).runs.by(caller_of(request).user_id):
+        return await _run(request, await _command(request, username, experiment, public_name))
+
+
+async def _run(request: Request, command: RequestContainer) -> HTTPResponse:
     context = context_of(request)
-    command = await _command(request, username, experiment, public_name)
     with context.waiting.following(command.container_id) as following:
         stored = await context.dispatch(command, request, shown_by=("containers", "quotas"))
         requested = next(r.event for r in stored if isinstance(r.event, facts.ContainerRequested))
@@ -78,8 +82,9 @@ async def run(request: Request, username: str, experiment: str, public_name: str
 async def stop(request: Request, username: str, name: str, public_name: str) -> HTTPResponse:  # noqa: ARG001 - contract
     """Stop a container and answer when it has ended."""
     refuse_navigation(request)
-    container_id = await _find(request, username, name)
-    return await _end(request, StopContainer(container_id=container_id), _ENDS, _ENDED_STATES)
+    with context_of(request).ends.by(caller_of(request).user_id):
+        container_id = await _find(request, username, name)
+        return await _end(request, StopContainer(container_id=container_id), _ENDS, _ENDED_STATES)
 
 
 @blueprint.get("/resource/rm/<username:str>/<name:str>/<public_name:str>/", unquote=True, ctx_changes=True)
@@ -88,8 +93,9 @@ async def stop(request: Request, username: str, name: str, public_name: str) -> 
 async def remove(request: Request, username: str, name: str, public_name: str) -> HTTPResponse:  # noqa: ARG001 - contract
     """Remove a container, stopping it first if need be, and answer when nothing of it is left."""
     refuse_navigation(request)
-    container_id = await _find(request, username, name)
-    return await _end(request, RemoveContainer(container_id=container_id), _REMOVED, _GONE_STATES)
+    with context_of(request).ends.by(caller_of(request).user_id):
+        container_id = await _find(request, username, name)
+        return await _end(request, RemoveContainer(container_id=container_id), _REMOVED, _GONE_STATES)
 
 
 @dataclass(frozen=True, kw_only=True)

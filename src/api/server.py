@@ -17,9 +17,9 @@ from sanic import Sanic
 from sanic.exceptions import ServiceUnavailable
 from sanic.http.constants import Stage
 from sanic.server.async_server import AsyncioServer
-from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from calipso.api.app import App, create_app
+from calipso.api.load import Protocol, allow_files
 from calipso.api.tls import server_context
 from calipso.backend import Backend
 from calipso.errors import Invalid
@@ -48,6 +48,7 @@ def run(backend: Backend, *, on_ready: Callable[[str], None] | None = None) -> N
     """
     # the library advises people to develop with it when it sees a terminal
     os.environ.setdefault("SANIC_IGNORE_PRODUCTION_WARNING", "true")
+    allow_files(backend.settings)
     with (
         listening(backend.settings.host, backend.settings.port) as listener,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -112,7 +113,7 @@ async def _make_server(app: App, listener: socket.socket, context: ssl.SSLContex
     if context is not None:
         options |= {"ssl_handshake_timeout": _HANDSHAKE_SECONDS, "ssl_shutdown_timeout": _CUT_SECONDS}
     server = await app.create_server(
-        sock=listener, ssl=context, backlog=_BACKLOG, protocol=WebSocketProtocol, asyncio_server_kwargs=options
+        sock=listener, ssl=context, backlog=_BACKLOG, protocol=Protocol, asyncio_server_kwargs=options
     )
     if server is None:
         raise RuntimeError("the library made no server")

@@ -62,6 +62,21 @@ class HttpSettings(BaseSettings):
             "reach, instead of through the API at web/<container>/"
         ),
     ] = False
+    max_connections: Annotated[
+        int,
+        Field(ge=1, description="connections that one API process serves; requests on others are answered with 503"),
+    ] = 4000
+    max_held_requests: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="requests to run that one API process holds open, and as many to stop or remove; others are "
+            "answered with 503",
+        ),
+    ] = 1000
+    max_held_requests_per_user: Annotated[
+        int, Field(ge=1, description="the same of one user, whose others are answered with 429")
+    ] = 20
     frontend_calipso: Annotated[Url, Field(description="address of the web frontend")] = ""
 
     @field_validator("base_path")
