@@ -18,6 +18,7 @@ from calipso.api import (
     cors,
     entering,
     experiments,
+    feed,
     health,
     images,
     load,
@@ -64,6 +65,7 @@ BLUEPRINTS: Sequence[Blueprint] = (
     entering.blueprint,
     openapi.blueprint,
     portal.blueprint,
+    feed.blueprint,
     health.blueprint,
 )
 _BODY_BYTES = 2**20

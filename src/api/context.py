@@ -39,13 +39,19 @@ class Caller:
     user_id: UUID
     name: str
     is_administrator: bool
+    is_auditor: bool = False
     login_key: str = ""
 
     @classmethod
     def of(cls, user: User, *, login_key: str = "") -> "Caller":
         """The caller whose account this is."""
-        is_administrator = Role.ADMINISTRATOR in user.roles
-        return cls(user_id=user.user_id, name=user.name, is_administrator=is_administrator, login_key=login_key)
+        return cls(
+            user_id=user.user_id,
+            name=user.name,
+            is_administrator=Role.ADMINISTRATOR in user.roles,
+            is_auditor=Role.AUDITOR in user.roles,
+            login_key=login_key,
+        )
 
 
 class Context:
@@ -183,4 +189,15 @@ def require_administrator(request: Request) -> None:
         NotPermitted: the caller is no administrator.
     """
     if not caller_of(request).is_administrator:
+        raise NotPermitted
+
+
+def require_auditor(request: Request) -> None:
+    """Refuse callers who neither administrate nor audit.
+
+    Raises:
+        NotPermitted: the caller does neither.
+    """
+    caller = caller_of(request)
+    if not (caller.is_administrator or caller.is_auditor):
         raise NotPermitted

@@ -1,6 +1,6 @@
 """The objects that clients get, key by key and in the order in which clients have always got them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -161,6 +161,25 @@ class PlaceObject(msgspec.Struct, kw_only=True):
     """Where to go."""
 
     url: str
+
+
+class EventObject(msgspec.Struct, kw_only=True):
+    """An event as a CloudEvent (version 1.0), with its public fields as `data`."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: Literal["application/json"]
+    position: str
+    streamversion: int
+    schemaversion: int
+    actor: str
+    correlationid: str
+    causationid: str
+    data: dict[str, Any]
 
 
 class StatusObject(msgspec.Struct, kw_only=True):

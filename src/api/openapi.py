@@ -154,7 +154,7 @@ def _told(answer: Answer) -> str:
 
 def _content(answer: Answer) -> dict[str, Any]:
     if answer.shape is not None:
-        return {JSON: {"schema": _schema(answer.shape)}}
+        return {answer.kind: {"schema": _schema(answer.shape)}}
     return {} if answer.kind == JSON else {answer.kind: {"schema": {"type": "string"}}}
 
 

@@ -14,6 +14,7 @@ from calipso.api.umbrella import UmbrellaBody, UmbrellaSession
 from calipso.api.users import RoleBody
 
 HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
+BATCH = "application/cloudevents-batch+json"
 
 _PAGE = {
     "page": "the number of the page, from 1",
@@ -24,7 +25,7 @@ _PAGE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What is answered with a status: a value of a type as JSON, a body of another kind, or (None) nothing."""
+    """What is answered with a status: a value of a type as some JSON, a body of another kind, or (None) nothing."""
 
     shape: Any = None
     kind: str = JSON
@@ -117,6 +118,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/resource/stop/{username}/{name}/{public_name}/"): _END,
     ("GET", "/resource/rm/{username}/{name}/{public_name}/"): _END,
     ("POST", "/resource/rm/{username}/{name}/{public_name}/"): _END,
+    ("GET", "/events/"): Operation(
+        answers={200: Answer(shape=list[objects.EventObject], kind=BATCH)},
+        query={"after": "a position; 0, the default, for all", "limit": "how many at most, from 1 to 1000; 500"},
+    ),
     ("GET", "/health"): Operation(answers=_HEALTH, is_open=True),
     ("GET", "/health/live"): _ok(objects.StatusObject, is_open=True),
     ("GET", "/health/ready"): Operation(

@@ -1,0 +1,47 @@
+"""The events that other services follow on NATS, over HTTP: for those who fell behind what its stream keeps."""
+
+import asyncio
+from functools import partial
+
+from sanic import Blueprint, HTTPResponse, Request
+
+from calipso.api.auth import signed_in
+from calipso.api.context import context_of, require_auditor
+from calipso.api.operations import BATCH
+from calipso.bus import POSITION
+from calipso.errors import Invalid
+from calipso.relay import to_message
+
+blueprint = Blueprint("feed")
+
+_EVENTS, _MOST_EVENTS = 500, 1000
+_MOST = 2**63 - 1  # of a position in the store
+
+
+@blueprint.get("/events/")
+@signed_in
+async def events(request: Request) -> HTTPResponse:
+    """The events after a position, as they are published: a batch of CloudEvents, empty when there is none yet."""
+    require_auditor(request)
+    backend = context_of(request).backend
+    after = _number(request, "after", default=0, least=0, most=_MOST)
+    limit = _number(request, "limit", default=_EVENTS, least=1, most=_MOST_EVENTS)
+    page = await asyncio.to_thread(partial(backend.store.read, after=after, limit=limit))
+    messages = [to_message(recorded, backend.settings.facility) for recorded in page.events]
+    return HTTPResponse(
+        b"[%s]" % b",".join(message.payload for message in messages),
+        headers={POSITION: str(page.last)},
+        content_type=BATCH,
+    )
+
+
+def _number(request: Request, name: str, *, default: int, least: int, most: int) -> int:
+    """A number of the query.
+
+    Raises:
+        Invalid: it is none, or out of its bounds.
+    """
+    text = request.args.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(most)) or not least <= int(text) <= most:
+        raise Invalid(name, f"must be a whole number from {least} to {most}")
+    return int(text)
