@@ -7,8 +7,10 @@ from uuid import UUID
 
 import msgspec
 
-from calipso.events.envelope import EVENT_TYPES, PLAIN, Event, erased_values, personal_fields, public_fields
+from calipso.events.envelope import EVENT_TYPES, PLAIN, Event, Unreadable, erased_values, personal_fields, public_fields
 from calipso.vault import SubjectKeys, seal, unseal
+
+_NOBODY = UUID(int=0)
 
 
 class _Box(msgspec.Struct, frozen=True):
@@ -75,6 +77,13 @@ class Codec:
         event = msgspec.convert(self._open(event_type, data), type=event_type)
         return Decoded(actor=body.actor, correlation_id=body.correlation, causation_id=body.causation, event=event)
 
+    def decode_anyway(self, topic: str, state: bytes) -> Decoded:
+        """Read a stored event; gives `Unreadable` in the place of one that cannot be read."""
+        try:
+            return self.decode(topic, state)
+        except (LookupError, ValueError) as error:
+            return _unreadable(topic, state, str(error.args[0]) if error.args else repr(error))
+
     def _open(self, event_type: type[Event], data: dict[str, Any]) -> dict[str, Any]:
         topic = event_type.topic()
         for name, subject_field in personal_fields(topic).items():
@@ -89,6 +98,20 @@ def _opened(key: bytes, context: str, stored: Any) -> Any:  # noqa: ANN401 - a s
     if isinstance(stored, dict) and PLAIN in stored:
         return stored[PLAIN]
     return unseal(key, context, msgspec.convert(stored, type=_Box).sealed)
+
+
+def _unreadable(topic: str, state: bytes, reason: str) -> Decoded:
+    try:
+        body = msgspec.json.decode(state, type=_Body)
+    except ValueError:
+        body = _Body(actor="", correlation=_NOBODY, causation=_NOBODY, schema=0, data={})
+    plain = {name: value for name, value in body.data.items() if not _is_box(value)}
+    event = Unreadable(stored_topic=topic, reason=reason, data=plain)
+    return Decoded(actor=body.actor, correlation_id=body.correlation, causation_id=body.causation, event=event)
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {"sealed"}
 
 
 def upcast(event_type: type[Event], version: int, data: dict[str, Any]) -> dict[str, Any]:

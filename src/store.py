@@ -7,20 +7,22 @@ and its function does without, which loses events for followers. What several th
 transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid5
 
 from eventsourcing.postgres import PostgresApplicationRecorder
-from psycopg.rows import namedtuple_row
+from psycopg import Connection
+from psycopg.rows import DictRow, namedtuple_row
 from psycopg.sql import SQL
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from calipso.codec import Codec
+from calipso.codec import Codec, Decoded
 from calipso.commands.store import Cause
 from calipso.database import Database
 from calipso.errors import StaleVersion, Unavailable
@@ -29,6 +31,12 @@ from calipso.gathering import Gatherer
 from calipso.store_schema import APPEND, APPEND_FUNCTION, DROP_OLD_FUNCTION, LOAD_NEWER, TABLE
 
 _ATTEMPTS = 3
+_GREATEST = 2**63 - 1
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_LAST_AT_MOST = (
+    "SELECT notification_id, recorded_at FROM stored_events WHERE notification_id <= %s "
+    "ORDER BY notification_id DESC LIMIT 1"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +91,8 @@ class PostgresStore:
 
     def load_newer(self, versions: Mapping[UUID, int]) -> Sequence[Recorded]:
         """The events of several streams, each with a version above the one given for it, in the order of the store."""
-        return [self._recorded(row) for row in self._query(LOAD_NEWER, list(versions), list(versions.values()))]
+        rows = self._query(LOAD_NEWER, list(versions), list(versions.values()))
+        return [_recorded(row, self._codec.decode) for row in rows]
 
     def of_command(self, command_id: UUID) -> Sequence[Recorded]:
         """What a command has stored, nothing if it has not been obeyed."""
@@ -93,11 +102,17 @@ class PostgresStore:
         """All events that are about a uuid or have it as their actor, in order; looks at every event."""
         return self._select("position(%s::bytea IN state) > 0 ORDER BY notification_id", str(subject).encode())
 
-    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None) -> Page:
-        """At most `limit` events after a position, in order; of these only the wanted topics are given."""
+    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
+        """At most `limit` events after a position, in order; see `events.envelope.EventLog.read`."""
         rows = self._rows("notification_id > %s ORDER BY notification_id LIMIT %s", after, limit)
-        wanted = [self._recorded(row) for row in rows if topics is None or row["topic"] in topics]
+        decode = self._codec.decode_anyway if is_tolerant else self._codec.decode
+        wanted = [_recorded(row, decode) for row in rows if topics is None or row["topic"] in topics]
         return Page(events=wanted, last=rows[-1]["notification_id"] if rows else after)
+
+    def at(self, positions: Sequence[int]) -> Sequence[Recorded]:
+        """The events at these positions, in order; `Unreadable` in the place of those that cannot be read."""
+        rows = self._rows("notification_id = ANY(%s) ORDER BY notification_id", list(positions))
+        return [_recorded(row, self._codec.decode_anyway) for row in rows]
 
     def head(self) -> int:
         """The position of the newest event, 0 in an empty store."""
@@ -105,7 +120,12 @@ class PostgresStore:
 
     def position_at(self, time: datetime) -> int:
         """The last position whose time is at most `time`, 0 if there is none."""
-        return self._number("SELECT max(notification_id) AS number FROM stored_events WHERE recorded_at <= %s", time)
+        # times never go back where positions rise, so no index of times is needed, which every append would pay for
+        with self._database.connect() as connection:
+            last = partial(_last_at_most, connection)
+            head, _ = last(_GREATEST)
+            found = bisect_right(range(1, head + 1), time, key=lambda position: last(position)[1])
+            return last(found)[0]
 
     def append(self, events: Sequence[Event], *, expected: Mapping[UUID, int], cause: Cause) -> Sequence[Recorded]:
         """Store events of one or more streams, all or none; see `commands.store.Store.append`."""
@@ -142,7 +162,7 @@ class PostgresStore:
         return _answers(jobs, rows)
 
     def _select(self, condition: str, *parameters: object) -> list[Recorded]:
-        return [self._recorded(row) for row in self._rows(condition, *parameters)]
+        return [_recorded(row, self._codec.decode) for row in self._rows(condition, *parameters)]
 
     def _rows(self, condition: str, *parameters: object) -> list[dict[str, Any]]:
         return self._query(f"SELECT * FROM stored_events WHERE {condition}", *parameters)  # noqa: S608 - our own words
@@ -156,19 +176,26 @@ class PostgresStore:
             row = connection.execute(SQL(query), parameters).fetchone()
         return int(row["number"] or 0) if row else 0
 
-    def _recorded(self, row: Mapping[str, Any]) -> Recorded:
-        decoded = self._codec.decode(row["topic"], bytes(row["state"]))
-        return Recorded(
-            id=event_id(row["command_id"], row["command_index"]),
-            stream=row["originator_id"],
-            version=row["originator_version"],
-            position=row["notification_id"],
-            time=row["recorded_at"].astimezone(UTC),
-            actor=decoded.actor,
-            correlation_id=decoded.correlation_id,
-            causation_id=decoded.causation_id,
-            event=decoded.event,
-        )
+
+def _recorded(row: Mapping[str, Any], decode: Callable[[str, bytes], Decoded]) -> Recorded:
+    decoded = decode(row["topic"], bytes(row["state"]))
+    return Recorded(
+        id=event_id(row["command_id"], row["command_index"]),
+        stream=row["originator_id"],
+        version=row["originator_version"],
+        position=row["notification_id"],
+        time=row["recorded_at"].astimezone(UTC),
+        actor=decoded.actor,
+        correlation_id=decoded.correlation_id,
+        causation_id=decoded.causation_id,
+        event=decoded.event,
+    )
+
+
+def _last_at_most(connection: Connection[DictRow], position: int) -> tuple[int, datetime]:
+    """The last event at or before a position, by its position and time."""
+    row = connection.execute(_LAST_AT_MOST, (position,), prepare=True).fetchone()
+    return (row["notification_id"], row["recorded_at"]) if row else (0, _BEGINNING)
 
 
 def event_id(command_id: UUID, index: int) -> UUID:

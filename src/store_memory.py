@@ -36,11 +36,16 @@ class MemoryStore:
         """What a command has stored, nothing if it has not been obeyed."""
         return list(self._commands.get(command_id, []))
 
-    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None) -> Page:
-        """At most `limit` events after a position, in order; of these only the wanted topics are given."""
+    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
+        """At most `limit` events after a position, in order; all that is in this store can be read."""
+        del is_tolerant
         slice_ = self._log[after : after + limit]
         wanted = [recorded for recorded in slice_ if topics is None or recorded.event.topic() in topics]
         return Page(events=wanted, last=slice_[-1].position if slice_ else after)
+
+    def at(self, positions: Sequence[int]) -> Sequence[Recorded]:
+        """The events at these positions, in order."""
+        return [self._log[position - 1] for position in sorted(positions) if 0 < position <= len(self._log)]
 
     def head(self) -> int:
         """The position of the newest event, 0 in an empty store."""

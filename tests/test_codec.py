@@ -10,7 +10,7 @@ import pytest
 
 from calipso.codec import Codec, public_data
 from calipso.events import container, quota, user
-from calipso.events.envelope import EVENT_TYPES, PRIVATE, Event, personal_fields, public_fields
+from calipso.events.envelope import EVENT_TYPES, PRIVATE, Event, Unreadable, personal_fields, public_fields
 from calipso.events.values import FailureReason, Identity
 from calipso.vault import MemorySubjectKeys
 from tests.events.samples import PLACEMENT, REQUEST, SAMPLES, USER
@@ -144,6 +144,25 @@ def test_a_newer_version_is_not_guessed(codec: Codec) -> None:
     state = changed(encode(codec, REGISTERED), lambda body: body.update(schema=2))
     with pytest.raises(LookupError, match="version 2 is newer"):
         codec.decode(REGISTERED.topic(), state)
+
+
+def test_what_a_newer_program_wrote_is_told_by_its_topic_and_plain_fields(codec: Codec) -> None:
+    state = encode(codec, REGISTERED)
+    unknown = codec.decode_anyway("calipso.user.UserDreamed", state)
+    reason = "unknown event type calipso.user.UserDreamed: written by a newer version of the program?"
+    data = {"user_id": str(USER)}
+    assert unknown.event == Unreadable(stored_topic="calipso.user.UserDreamed", reason=reason, data=data)
+    assert unknown.actor == "service:test"
+    newer = codec.decode_anyway(REGISTERED.topic(), changed(state, lambda body: body.update(schema=2)))
+    assert isinstance(newer.event, Unreadable)
+    assert "version 2 is newer" in newer.event.reason
+    assert codec.decode_anyway(REGISTERED.topic(), state).event == REGISTERED
+
+
+def test_bytes_that_are_no_event_at_all_are_told_too(codec: Codec) -> None:
+    found = codec.decode_anyway(REGISTERED.topic(), b"nothing")
+    assert isinstance(found.event, Unreadable)
+    assert (found.actor, found.event.stored_topic, found.event.data) == ("", REGISTERED.topic(), {})
 
 
 def _swap_name_and_uid(body: dict[str, Any]) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from calipso.events.envelope import Event, EventLog, Recorded
+from calipso.events.envelope import Event, EventLog, History, Recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class Cause:
     causation_id: UUID
 
 
-class Store(EventLog, Protocol):
+class Store(EventLog, History, Protocol):
     """Streams of events with one order over all of them. Blocking; safe for use from several threads."""
 
     def load(self, stream: UUID, *, after: int = 0) -> Sequence[Recorded]:
@@ -50,6 +49,3 @@ class Store(EventLog, Protocol):
 
     def head(self) -> int:
         """The position of the newest event, 0 in an empty store."""
-
-    def position_at(self, time: datetime) -> int:
-        """The last position whose time is at most `time`, 0 if there is none."""

@@ -1,6 +1,6 @@
 """What every event has: a topic that never changes, a place in a stream, and who caused it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
@@ -47,6 +47,19 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unreadable(Event, is_base=True):
+    """Stands for an event that this program cannot read, most often because a newer one wrote it.
+
+    `stored_topic` is its topic, `reason` says why it cannot be read, `data` is what it holds, personal fields aside.
+    """
+
+    kind: ClassVar[str] = "unreadable"
+    stored_topic: str
+    reason: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recorded:
     """An event as the store keeps it.
 
@@ -65,6 +78,11 @@ class Recorded:
     causation_id: UUID
     event: Event
 
+    @property
+    def topic(self) -> str:
+        """The topic under which the event is stored, also of one that this program cannot read."""
+        return self.event.stored_topic if isinstance(self.event, Unreadable) else self.event.topic()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
@@ -77,8 +95,29 @@ class Page:
 class EventLog(Protocol):
     """The part of the event store that followers read."""
 
-    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None) -> Page:
-        """At most `limit` events after a position, in order; of these only the wanted topics are given."""
+    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
+        """At most `limit` events after a position, in order; of these only the wanted topics are given.
+
+        Args:
+            after: the position.
+            limit: how many to read.
+            topics: those wanted, None for all.
+            is_tolerant: whether an event that this program cannot read comes as `Unreadable`, and is no error.
+
+        Raises:
+            LookupError: one that is wanted is of a newer program.
+            ValueError: one that is wanted is no event of its topic.
+        """
+
+
+class History(Protocol):
+    """The part of the event store that those read who look back."""
+
+    def at(self, positions: Sequence[int]) -> Sequence[Recorded]:
+        """The events at these positions, in order; `Unreadable` in the place of those that cannot be read."""
+
+    def position_at(self, time: datetime) -> int:
+        """The last position whose time is at most `time`, 0 if there is none."""
 
 
 def personal(subject: str, *, erased: Any = "", default: Any = ...) -> Any:  # noqa: ANN401 - stands for a field of any type

@@ -2,7 +2,7 @@
 
 import threading
 
-from calipso.events.envelope import EventLog, Page
+from calipso.events.envelope import EventLog, Page, Unreadable
 
 
 class SharedLog:
@@ -18,16 +18,16 @@ class SharedLog:
         self._asked = (-1, 0)
         self._page = Page(events=(), last=0)
 
-    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None) -> Page:
-        """At most `limit` events after a position, in order; of these only the wanted topics are given."""
+    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
+        """At most `limit` events after a position, in order; see `events.envelope.EventLog.read`."""
         with self._lock:
             if self._asked != (after, limit) or self._page.last == after:  # an end moves on, a page before it never
-                try:
-                    self._page, self._asked = self._log.read(after=after, limit=limit), (after, limit)
-                except (LookupError, ValueError):
-                    # an event that this program cannot read stops only those who want it
-                    return self._log.read(after=after, limit=limit, topics=topics)
+                page = self._log.read(after=after, limit=limit, is_tolerant=True)
+                self._page, self._asked = page, (after, limit)
             page = self._page
-        if topics is None:
-            return page
-        return Page(events=[r for r in page.events if r.event.topic() in topics], last=page.last)
+        wanted = [r for r in page.events if topics is None or r.topic in topics]
+        for recorded in wanted:
+            # stops only those who want it
+            if isinstance(recorded.event, Unreadable) and not is_tolerant:
+                raise LookupError(recorded.event.reason)
+        return Page(events=wanted, last=page.last)

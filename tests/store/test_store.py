@@ -203,3 +203,17 @@ def test_a_database_that_does_not_answer_is_named() -> None:
     with pytest.raises(Unavailable, match="event store"):
         PostgresStore(database, Codec(MemorySubjectKeys())).head()
     database.close()
+
+
+def test_events_are_read_at_positions_in_order(store: Store) -> None:
+    stored = store.append([granted(uuid4()) for _ in range(4)], expected={}, cause=cause())
+    wanted = [stored[2].position, stored[0].position, store.head() + 7]
+    assert list(store.at(wanted)) == [stored[0], stored[2]]
+
+
+def test_a_position_is_found_by_its_time(store: Store) -> None:
+    first, last = (store.append([granted(uuid4())], expected={}, cause=cause())[0] for _ in range(2))
+    assert store.position_at(first.time - timedelta(days=9999)) == 0
+    assert store.position_at(first.time) == first.position
+    assert store.position_at(last.time - timedelta(microseconds=1)) == first.position
+    assert store.position_at(last.time + timedelta(days=1)) == last.position == store.head()
