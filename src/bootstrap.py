@@ -103,7 +103,7 @@ async def project(backend: Backend) -> None:
         async for channel, payload in backend.database.listen(STORED):
             kinds = set(payload.split(",")) if channel else None
             for runner, woken in following:
-                if kinds is None or kinds & runner.kinds:
+                if kinds is None or runner.kinds is None or kinds & runner.kinds:
                     woken.set()
 
     async with asyncio.TaskGroup() as group:

@@ -13,6 +13,7 @@ from sanic.response import BaseHTTPResponse
 
 from calipso.api import (
     arriving,
+    audit,
     auth,
     containers,
     cors,
@@ -42,6 +43,7 @@ from calipso.api.outside.directory import Directory
 from calipso.api.outside.guacamole import GuacamoleWeb
 from calipso.api.outside.upstream import MESSAGE_BYTES, Upstream
 from calipso.api.problems import Problems
+from calipso.api.readings import Readings
 from calipso.api.routing import Router, Signals, methods_of
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
@@ -63,6 +65,7 @@ BLUEPRINTS: Sequence[Blueprint] = (
     resources.blueprint,
     containers.blueprint,
     entering.blueprint,
+    audit.blueprint,
     openapi.blueprint,
     portal.blueprint,
     feed.blueprint,
@@ -94,6 +97,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     )
     app.ctx.metrics = Metrics()
     app.ctx.calipso = Context(backend, Waiting(backend.database, backend.store, backend.parts), app.ctx.metrics)
+    app.ctx.readings = Readings()
     app.ctx.provider = synchronizing.provider_of(backend, app.ctx.calipso.outside)
     app.ctx.authentication = auth.Authentication(backend, app.ctx.calipso.outside)
     app.ctx.calipso.waiting.memories.extend([app.ctx.calipso.answers, app.ctx.authentication.known])

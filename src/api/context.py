@@ -90,6 +90,14 @@ class Context:
 
         return cast("tuple[T]", await self.answers.find(question, look))[0]
 
+    async def look(self, ask: Callable[[Connection], T]) -> T:
+        """Ask the read models, in a thread, each time anew: for answers that are large or not the read models' alone.
+
+        Raises:
+            Unavailable: the database of the read models does not answer.
+        """
+        return await asyncio.to_thread(self._ask, ask)
+
     def _ask(self, ask: Callable[[Connection], T]) -> T:
         try:
             return self._answer(ask)

@@ -15,6 +15,7 @@ from calipso.api.context import Context, context_of
 from calipso.api.wire import json
 from calipso.errors import Unavailable
 from calipso.parts import HEARTBEAT_SECONDS, Part
+from calipso.projections.audit import AUDIT
 from calipso.projections.container_counts import START_SECONDS, Counts, counts
 from calipso.projections.registry import GUACAMOLE, read_models
 from calipso.relay import DEAD
@@ -26,6 +27,7 @@ blueprint = Blueprint("health")
 _SILENT_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 _READY_LAG = 10_000  # events that do not concern a read model may wait a second until it looks at them
 _TARGET = "target:"
+_NOT_NEEDED = frozenset({GUACAMOLE, AUDIT})  # users can work without them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class Health:
     @property
     def is_ready(self) -> bool:
         """Whether requests can be served: the store answers, and the read models follow closely."""
-        read_models = [part for part in self.projections if part.name != GUACAMOLE]
+        read_models = [part for part in self.projections if part.name not in _NOT_NEEDED]
         return self.store.ok and all(part.ok and (part.lag or 0) <= _READY_LAG for part in read_models)
 
     @property

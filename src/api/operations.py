@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from calipso.api import objects
+from calipso.api.audit_objects import EventsPage
 from calipso.api.experiments import FavoriteBody
 from calipso.api.images import ImageBody
 from calipso.api.outside.icat import InvestigationUser
@@ -20,6 +21,26 @@ _PAGE = {
     "page": "the number of the page, from 1",
     "ordering": "a field by which the list is ordered, with a minus sign for the other way round",
     "search": "a text that must be found in an entry",
+}
+_PERIOD = {
+    "since": "a time with its zone, or a date for its beginning in UTC; nothing before it",
+    "until": "a time with its zone, or a date for its beginning in UTC; nothing after it",
+}
+_HISTORY = {
+    "stream": "the uuid of a stream",
+    "user": "whom the events are about: a user name or a uuid",
+    "experiment": "a public number or a uuid",
+    "container": "a name, a uuid or an integer id",
+    "kind": "the kind of the streams, such as container",
+    "type": "the type of the events, such as ContainerStarted",
+    "actor": "who caused them: a user name, a uuid, or an actor as events name it",
+    "correlation": "the id of the request from which all came",
+    **_PERIOD,
+}
+_CURSOR = {
+    "order": "oldest (the default) or newest first",
+    "limit": "how many at most, from 1 to 1000 (100)",
+    "after": "where to go on: from `next` of the page before",
 }
 
 
@@ -110,6 +131,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/activecontainers/"): _CONTAINERS,
     ("GET", "/containers/{number}"): _ok(objects.ContainerObject),
     ("POST", "/containers/{number}/enter"): _ok(objects.PlaceObject),
+    ("GET", "/audit/events/"): _ok(EventsPage, query={**_HISTORY, **_CURSOR}),
     ("GET", "/enter/"): _for_browsers(query={"t": "base64 of un=ACCOUNT&up=PASSWORD"}),
     ("GET", "/resource/list/{username}/"): _CONTAINERS,
     ("GET", "/resource/run/{username}/{experiment}/{public_name}/"): _RUN,

@@ -10,6 +10,7 @@ from calipso.cli import (
     experiments,
     explain,
     exporting,
+    history,
     identities,
     images,
     keys,
@@ -37,6 +38,10 @@ app.command()(processes.relay)
 app.command()(processes.provision)
 app.command()(processes.migrate)
 app.command()(explain.explain)
+app.command(
+    epilog="Examples: `calipso history --user ada --since 2026-11-20`, `calipso history --container calipso-22...`, "
+    "`calipso history --kind container --format csv > containers.csv`"
+)(history.history)
 app.command(
     "settings",
     epilog="Examples: `calipso settings`, `calipso settings --changed`, `calipso settings --json`; exit status 78 when "

@@ -18,6 +18,7 @@ from calipso.events.user import Role
 app = typer.Typer(help="Add accounts and change what they may do.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The user name.")]
+RoleName = Annotated[Role, typer.Argument(help="The role.")]
 
 
 @app.command(epilog="Example: `echo secret | calipso users add ada --password-stdin`")
@@ -59,6 +60,22 @@ def demote(name: Name, data: Data = None) -> None:
     with running(data) as backend:
         dispatch(backend, RevokeRole(user_id=user_id_of(backend, name), role=Role.ADMINISTRATOR))
     print(f"{name} is no administrator")
+
+
+@app.command(epilog="Example: `calipso users grant ada auditor`")
+def grant(name: Name, role: RoleName, data: Data = None) -> None:
+    """Give an account a role: an auditor reads the history of everybody, an administrator may do everything."""
+    with running(data) as backend:
+        dispatch(backend, GrantRole(user_id=user_id_of(backend, name), role=role))
+    print(f"{name} is an {role}")
+
+
+@app.command(epilog="Example: `calipso users revoke ada auditor`")
+def revoke(name: Name, role: RoleName, data: Data = None) -> None:
+    """Take a role from an account."""
+    with running(data) as backend:
+        dispatch(backend, RevokeRole(user_id=user_id_of(backend, name), role=role))
+    print(f"{name} is no {role}")
 
 
 def register(

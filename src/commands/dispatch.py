@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from calipso.commands import container, experiment, image, provided, quota, request, target, user
+from calipso.commands import audit, container, experiment, image, provided, quota, request, target, user
 from calipso.commands.handling import HANDLERS, Circumstances, Fold
 from calipso.commands.policy import Policy
 from calipso.commands.request import refusal_error
@@ -21,6 +21,7 @@ from calipso.events.refusals import ContainerRequestRefused
 
 __all__ = [
     "Dispatcher",
+    "audit",
     "cause_of",
     "container",
     "experiment",

@@ -187,6 +187,7 @@ def _refused(
         used_containers=len(situation.quota.reservations),
         used=situation.quota.used(),
         limits=limits,
+        experiment_id=command.session.experiment_id if command.session else None,
     )
 
 

@@ -37,6 +37,14 @@ class Naming:
         return self._uuid("target", name)
 
 
+def parse_uuid(text: str) -> UUID | None:
+    """The uuid that a text is, None when it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def quota_stream(user_id: UUID) -> UUID:
     """The stream of a user's quota."""
     return uuid5(user_id, "quota")
@@ -45,6 +53,11 @@ def quota_stream(user_id: UUID) -> UUID:
 def refusals_stream(user_id: UUID) -> UUID:
     """The stream of what a user was refused."""
     return uuid5(user_id, "refusals")
+
+
+def audit_stream(reader: UUID | None) -> UUID:
+    """The stream of what a user has read of the history; None stands for the command line."""
+    return uuid5(reader or UUID(int=0), "audit")
 
 
 def container_name(container_id: UUID) -> str:

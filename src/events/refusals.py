@@ -23,7 +23,10 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerRequestRefused(Event):
-    """A request for a container was refused: what was asked, what was used, and what the limits were."""
+    """A request for a container was refused: what was asked, what was used, and what the limits were.
+
+    `experiment_id` is that of the session whose data was asked for, None without one.
+    """
 
     kind: ClassVar[str] = "refusals"
     schema_version: ClassVar[int] = 2
@@ -36,6 +39,7 @@ class ContainerRequestRefused(Event):
     used_containers: int
     used: Resources
     limits: Limits
+    experiment_id: UUID | None = None
 
     @staticmethod
     def upcast_v1(data: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, and_, any_, bindparam, delete, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, any_, bindparam, delete, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from calipso.events.envelope import EVENT_TYPES, Event
@@ -14,6 +14,11 @@ Row = dict[str, Any]
 def topics_of(*event_types: type[Event]) -> frozenset[str]:
     """The topics of these event types and of all that derive from them."""
     return frozenset(topic for topic, event_type in EVENT_TYPES.items() if issubclass(event_type, event_types))
+
+
+def any_of(column: Column[Any], values: Collection[object]) -> ColumnElement[bool]:
+    """Whether a column has one of these values; one statement for any number of them."""
+    return column == any_(literal(list(values), ARRAY(column.type)))
 
 
 class Changes:
@@ -32,7 +37,7 @@ class Changes:
 
     def read(self, connection: Connection, column: Column[Any], values: Collection[object]) -> None:
         """Make the stored rows known that have one of these values in a column; to be called before all changes."""
-        wanted = select(self._table).where(column == any_(literal(list(values), ARRAY(column.type))))
+        wanted = select(self._table).where(any_of(column, values))
         for found in connection.execute(wanted).mappings():
             self._stored[self._key_of(found)] = dict(found)
         self._rows |= self._stored
@@ -63,7 +68,7 @@ class Changes:
         """Write what differs from what is stored."""
         for name, values in self._cleared.items():
             column = self._table.c[name]
-            connection.execute(delete(self._table).where(column == any_(literal(list(values), ARRAY(column.type)))))
+            connection.execute(delete(self._table).where(any_of(column, values)))
         if gone := [self._parameters(key) for key, row in self._rows.items() if row is None]:
             connection.execute(self._delete(), gone)
         if changed := [row for key, row in self._rows.items() if row is not None and row != self._stored.get(key)]:

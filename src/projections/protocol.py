@@ -16,8 +16,11 @@ class Projection(Protocol):
         """The word by which health, waiting requests and operators know it."""
 
     @property
-    def topics(self) -> frozenset[str]:
-        """The topics of the events that it applies; all others only move its position."""
+    def topics(self) -> frozenset[str] | None:
+        """The topics of the events that it applies; all others only move its position.
+
+        None: it applies every event, also those that this program cannot read.
+        """
 
     def prepare(self, connection: Connection) -> None:
         """Make what is missing of the tables, and refuse a database that cannot hold them.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from calipso.projections.audit import Audit
 from calipso.projections.containers import Containers
 from calipso.projections.experiments import Experiments
 from calipso.projections.images import Images
@@ -14,4 +15,4 @@ GUACAMOLE = "guacamole"
 
 def read_models() -> Sequence[Projection]:
     """The projections that live beside the events; the one into Guacamole lives elsewhere."""
-    return Users(), Images(), Experiments(), Quotas(), Containers()
+    return Users(), Images(), Experiments(), Quotas(), Containers(), Audit()

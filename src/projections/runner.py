@@ -52,7 +52,7 @@ class Runner:
         report: told the position, whether the projection works, and a detail.
 
     Attributes:
-        kinds: the kinds of the streams whose events concern the projection.
+        kinds: the kinds of the streams whose events concern the projection, None for all.
     """
 
     def __init__(self, *, projection: Projection, engine: Engine, log: EventLog, report: Report) -> None:
@@ -61,7 +61,8 @@ class Runner:
         self._log = log
         self._report = report
         self._stored: int | None = None  # the position in the database, as far as we know
-        self.kinds = frozenset(topic.split(".")[1] for topic in projection.topics)
+        topics = projection.topics
+        self.kinds = None if topics is None else frozenset(topic.split(".")[1] for topic in topics)
         self._seen = 0  # no event of interest lies between the stored position and this one
 
     def catch_up(self) -> int:
@@ -97,7 +98,8 @@ class Runner:
         """
         if self._stored is None:
             self._stored = self._seen = self._read_position()
-        page = self._log.read(after=self._seen, limit=limit, topics=self.projection.topics)
+        topics = self.projection.topics
+        page = self._log.read(after=self._seen, limit=limit, topics=topics, is_tolerant=topics is None)
         if page.last == self._seen:
             return False
         if not page.events and page.last - self._stored < _LAZY:

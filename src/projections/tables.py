@@ -22,7 +22,7 @@ class ReadModel:
     """The part of a read model that is the same for all; subclasses give name, topics, metadata and `apply`."""
 
     name: ClassVar[str]
-    topics: ClassVar[frozenset[str]]
+    topics: ClassVar[frozenset[str] | None]
     metadata: ClassVar[MetaData]
 
     @property

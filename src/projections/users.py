@@ -1,6 +1,6 @@
 """Accounts as administrators list them and as sign-ins look them up."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from calipso.events.envelope import Recorded, erased_values
 from calipso.events.user import Role, RoleGranted, RoleRevoked, UserErased, UserEvent, UserLoggedIn, UserRegistered
 from calipso.projections import paging
 from calipso.projections.columns import Moment, PlainText, Whole
-from calipso.projections.folding import Changes, Row, topics_of
+from calipso.projections.folding import Changes, Row, any_of, topics_of
 from calipso.projections.paging import Page
 from calipso.projections.tables import ReadModel, read_model_metadata
 
@@ -116,6 +116,12 @@ def by_name(connection: Connection, name: str) -> UserRow | None:
 def by_id(connection: Connection, user_id: UUID) -> UserRow | None:
     """The account of a uuid, also one that was erased."""
     return _one(connection, users.c.user_id == user_id)
+
+
+def named(connection: Connection, user_ids: Collection[UUID]) -> Mapping[UUID, UserRow]:
+    """The accounts of these uuids, also those that were erased."""
+    rows = connection.execute(select(users).where(any_of(users.c.user_id, user_ids))).mappings()
+    return {row["user_id"]: row_of(row) for row in rows}
 
 
 def page(connection: Connection, *, page: int, page_size: int, ordering: str = "", search: str = "") -> Page[UserRow]:

@@ -100,4 +100,5 @@ def refused(reason: RefusalReason, *reservations: QuotaReserved, limits: Limits 
         used_containers=len(reservations),
         used=sum((r.resources for r in reservations), Resources()),
         limits=limits,
+        experiment_id=P1,
     )

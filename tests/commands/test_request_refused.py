@@ -173,5 +173,5 @@ def test_labels_that_differ(taken: str, command: RequestContainer) -> None:
 
 def test_an_own_word_is_given_once_while_it_is_active() -> None:
     KNOWN.and_then(held(1, "k3x9q")).when(ask_own).then(
-        replace(refused(RefusalReason.ALREADY_LAUNCHED, held(1, "")), label="k3x9q", info="k3x9q")
+        replace(refused(RefusalReason.ALREADY_LAUNCHED, held(1, "")), label="k3x9q", info="k3x9q", experiment_id=None)
     )

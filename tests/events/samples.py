@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from calipso.events import container, experiment, image, quota, refusals, target, user
+from calipso.events import audit, container, experiment, image, quota, refusals, target, user
 from calipso.events.envelope import Event
 from calipso.events.naming import Naming
 from calipso.events.values import (
@@ -28,6 +28,7 @@ from calipso.events.values import (
 
 NAMING = Naming(b"the naming key of the samples")
 USER = UUID("11111111-1111-4111-8111-111111111111")
+READER = UUID("44444444-4444-4444-8444-444444444444")
 CONTAINER = UUID("22222222-2222-4222-8222-222222222222")
 MEMBERSHIP = UUID("33333333-3333-4333-8333-333333333333")
 EXPERIMENT = NAMING.experiment("P2025-17")
@@ -121,6 +122,10 @@ REFUSED = refusals.ContainerRequestRefused(
 )
 
 SAMPLES: Mapping[str, Event] = {
+    "calipso.audit.HistoryRead.v1": audit.HistoryRead(
+        reader=READER, user_id=USER, what="events", asked={"kind": "container", "since": "2026-03-01T12:00:00Z"}
+    ),
+    "calipso.audit.HistoryRead.v1-operator": audit.HistoryRead(reader=None, user_id=None, what="usage", asked={}),
     "calipso.container.ContainerRequested.v1": REQUEST,
     "calipso.container.ContainerRequested.v1-own": OWN_REQUEST,
     "calipso.container.ContainerRequested.v1-account": replace(REQUEST, account="ada.müller"),
@@ -190,6 +195,9 @@ SAMPLES: Mapping[str, Event] = {
     "calipso.quota.QuotaReleased.v1": quota.QuotaReleased(user_id=USER, container_id=CONTAINER),
     "calipso.refusals.ContainerRequestRefused.v1": REFUSED,
     "calipso.refusals.ContainerRequestRefused.v2": REFUSED,
+    "calipso.refusals.ContainerRequestRefused.v2-session": replace(
+        REFUSED, reason=refusals.RefusalReason.NOT_A_MEMBER, experiment_id=EXPERIMENT
+    ),
     "calipso.target.OrphanRemoved.v1": target.OrphanRemoved(
         target_id=TARGET, name="docker-a", container_id=CONTAINER, runtime_id="9f86d081884c", reason="has ended"
     ),

@@ -9,16 +9,17 @@ from sqlalchemy import Connection, Engine, select, text
 from tests.builders import record
 
 from calipso.events.envelope import Event, Recorded
+from calipso.projections.audit import Audit
 from calipso.projections.containers import Containers
 from calipso.projections.experiments import Experiments
 from calipso.projections.images import Images
 from calipso.projections.quotas import Quotas
 from calipso.projections.users import Users
 
-Model = Users | Images | Quotas | Experiments | Containers
+Model = Users | Images | Quotas | Experiments | Containers | Audit
 Rows = dict[str, Sequence[Any]]
 
-READ_MODELS: Sequence[Model] = (Users(), Images(), Quotas(), Experiments(), Containers())
+READ_MODELS: Sequence[Model] = (Users(), Images(), Quotas(), Experiments(), Containers(), Audit())
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def apply(model: Model, connection: Connection, events: Sequence[Recorded], cuts
     """Let a read model apply the events of its topics, in batches that end at the cuts."""
     borders = [0, *sorted(cut % (len(events) + 1) for cut in cuts), len(events)]
     for begin, end in pairwise(borders):
-        batch = [recorded for recorded in events[begin:end] if recorded.event.topic() in model.topics]
+        batch = [recorded for recorded in events[begin:end] if model.topics is None or recorded.topic in model.topics]
         if batch:
             model.apply(connection, batch)
 

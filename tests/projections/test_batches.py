@@ -33,6 +33,7 @@ from tests.builders import (
     role_revoked,
     session_added,
     session_changed,
+    session_ref,
     started,
     starting,
     stop_requested,
@@ -48,10 +49,14 @@ from tests.projections.rows import Model, apply, rolled_back, rows_after, rows_r
 from calipso.events import container, experiment, image, quota, user
 from calipso.events.envelope import Event, Recorded
 from calipso.events.naming import quota_stream
-from calipso.projections import containers, experiments, images, quotas, users
+from calipso.projections import audit, containers, experiments, images, quotas, users
 
 USERS = {uuid_of(name): name for name in ("ada", "bob")}
-REQUESTS = [container_requested(uuid_of(f"{name} {i}"), uuid_of(name)) for name in ("ada", "bob") for i in range(2)]
+REQUESTS = [
+    container_requested(uuid_of(f"{name} {i}"), uuid_of(name), session=session_ref() if i else None)
+    for name in ("ada", "bob")
+    for i in range(2)
+]
 NUMBERS = ("P1", "P2")
 IMAGES = ("desktop", "wiki")
 
@@ -129,6 +134,17 @@ def test_batches_and_rebuilds_give_the_rows_of_the_events_one_by_one(
     one_by_one = rows_after(model, read_models, events, range(len(events)))
     assert rows_after(model, read_models, events, data.draw(CUTS)) == one_by_one
     assert rows_rebuilt(model, read_models, events) == one_by_one
+
+
+@settings(max_examples=20, deadline=None)
+@given(events=events_of([*USER_EVENTS, *IMAGE_EVENTS, *EXPERIMENT_EVENTS, *QUOTA_EVENTS, *CONTAINER_EVENTS]), cuts=CUTS)
+def test_the_audit_is_the_same_whatever_the_batches(
+    read_models: Engine, events: Sequence[Recorded], cuts: list[int]
+) -> None:
+    one_by_one = rows_after(audit.Audit(), read_models, events, range(len(events)))
+    assert rows_after(audit.Audit(), read_models, events, cuts) == one_by_one
+    assert rows_rebuilt(audit.Audit(), read_models, events) == one_by_one
+    assert len(one_by_one["entries"]) == len(events)
 
 
 @FEW
