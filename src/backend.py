@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from calipso import installation
 from calipso.accounts import Logins, Passwords, SignInAttempts, SignInFlows
 from calipso.bus import Bus, connected
+from calipso.bus.access import Access
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
 from calipso.credentials import MasterKeys, parse_master_keys
@@ -139,7 +140,14 @@ class Backend:
             name: what the server's own monitoring calls it.
             patience: seconds to wait for the server; then it raises `Unavailable`.
         """
-        return connected(self.settings.nats_url, self.settings.facility, name=name, patience=patience)
+        given = self.settings
+        access = Access(
+            authority=given.nats_tls_ca,
+            certificate=given.nats_tls_cert,
+            key=given.nats_tls_key,
+            credentials=given.nats_credentials,
+        )
+        return connected(given.nats_url, given.facility, name=name, patience=patience, access=access)
 
     def close(self) -> None:
         """Give back all connections that were opened."""

@@ -22,6 +22,8 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
 
+from calipso.bus.access import Access
+from calipso.bus.trouble import unavailable
 from calipso.errors import CalipsoError, Unavailable
 
 _log = structlog.get_logger()
@@ -237,7 +239,9 @@ class Bus:
 
 
 @asynccontextmanager
-async def connected(url: str, facility: str, *, name: str, patience: float = math.inf) -> AsyncIterator[Bus]:
+async def connected(
+    url: str, facility: str, *, name: str, patience: float = math.inf, access: Access | None = None
+) -> AsyncIterator[Bus]:
     """A bus for the time of the block; once connected it comes back by itself, however long that takes.
 
     Args:
@@ -245,14 +249,16 @@ async def connected(url: str, facility: str, *, name: str, patience: float = mat
         facility: the facility's id.
         name: what the server's own monitoring calls this connection.
         patience: seconds to wait for the server at first.
+        access: how server and client know each other.
 
     Raises:
+        Invalid: a file of the access cannot be used.
         Unavailable: the server did not answer in that time.
     """
-    client = Client()
+    client, options = Client(), (access or Access()).options(url)
     try:
         async with asyncio.timeout(None if math.isinf(patience) else patience):
-            await _connect(client, url, name)
+            await _connect(client, url, name, options)
     except TimeoutError as error:
         await client.close()
         raise Unavailable("NATS", f"it did not answer within {patience:g} s") from error
@@ -262,7 +268,7 @@ async def connected(url: str, facility: str, *, name: str, patience: float = mat
         await client.close()
 
 
-async def _connect(client: Client, url: str, name: str) -> None:
+async def _connect(client: Client, url: str, name: str, options: Mapping[str, Any]) -> None:
     async def told(error: Exception) -> None:
         _log.warning("NATS", name=name, reason=repr(error))
 
@@ -275,21 +281,11 @@ async def _connect(client: Client, url: str, name: str) -> None:
                 reconnect_time_wait=1,
                 connect_timeout=2,
                 error_cb=told,
+                **options,
             )
         except (nats.errors.Error, OSError) as error:
             _log.warning("waiting for NATS", reason=repr(error))
         await asyncio.sleep(_RECONNECT_SECONDS)
-
-
-@contextlib.contextmanager
-def unavailable() -> Any:  # noqa: ANN401 - a context manager without a value
-    """Tell of trouble with NATS as `Unavailable`."""
-    try:
-        yield
-    except nats.js.errors.BadRequestError:
-        raise
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise Unavailable("NATS", repr(error)) from error
 
 
 def _raise_publish_error(result: object) -> None:

@@ -33,7 +33,8 @@ class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if faults := [*self.http_faults(), *self.sign_in_faults(), *self.experiment_faults(), *self.rule_faults()]:
+        told = (self.place_faults, self.http_faults, self.sign_in_faults, self.experiment_faults, self.rule_faults)
+        if faults := [fault for tell in told for fault in tell()]:
             raise ValueError("; ".join(faults))
         return self
 

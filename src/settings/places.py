@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,6 +32,15 @@ class PlaceSettings(BaseSettings):
         str, Field(description="Guacamole's database, postgresql:// or mysql://; empty: embedded, or none")
     ] = ""
     nats_url: Annotated[str, Field(description="NATS server; empty: the embedded one in `data`")] = ""
+    nats_tls_ca: Annotated[
+        Path | None,
+        Field(description="certificate authority of the NATS servers; with it they are spoken to by TLS"),
+    ] = None
+    nats_tls_cert: Annotated[Path | None, Field(description="our client certificate for NATS")] = None
+    nats_tls_key: Annotated[Path | None, Field(description="the key of `nats_tls_cert`")] = None
+    nats_credentials: Annotated[
+        Path | None, Field(description="file of credentials (.creds) for NATS, where the URL has no user and password")
+    ] = None
     master_keys: Annotated[
         SecretStr, Field(description="lines NUMBER:BASE64 of 32 bytes; best given as CALIPSO_MASTER_KEYS_FILE")
     ] = SecretStr("")
@@ -66,6 +76,13 @@ class PlaceSettings(BaseSettings):
         if self.backups is None:
             raise Invalid("settings", "CALIPSO_BACKUPS must name the folder where backups are kept")
         return self.backups
+
+    def place_faults(self) -> Iterator[str]:
+        """What is wrong with these settings together."""
+        if (self.nats_tls_cert is None) != (self.nats_tls_key is None):
+            yield "NATS_TLS_CERT and NATS_TLS_KEY must be given together"
+        if self.nats_tls_cert is not None and self.nats_tls_ca is None:
+            yield "NATS_TLS_CERT needs NATS_TLS_CA, the authority of the servers"
 
     @property
     def master_keys_file(self) -> Path | None:
