@@ -22,6 +22,8 @@ from calipso.projections.holdings import RecordedHoldings
 from calipso.projections.registry import read_models
 from calipso.projections.runner import Runner
 from calipso.projections.shared_log import SharedLog
+from calipso.proof import chain
+from calipso.proof.chain import CHAIN_DDL, Chain
 from calipso.relay import Relay
 from calipso.runtimes.docker import DockerRuntime
 from calipso.runtimes.kubernetes import KubernetesRuntime
@@ -47,7 +49,7 @@ def migrate(backend: Backend, *, make_guacamole: bool) -> None:
         connection.execute("SELECT pg_advisory_lock(hashtext('calipso migrate'))")
         try:
             backend.store.migrate()
-            for ddl in (SUBJECT_KEYS_DDL, PARTS_DDL, ACCOUNTS_DDL, LOGIN_TOKENS_DDL, INSTALLATION_DDL):
+            for ddl in (SUBJECT_KEYS_DDL, PARTS_DDL, ACCOUNTS_DDL, LOGIN_TOKENS_DDL, INSTALLATION_DDL, CHAIN_DDL):
                 connection.execute(ddl.encode())
             installation.make(backend.database, backend.keys)
             for read_model in read_models():
@@ -95,7 +97,7 @@ def _report(told: Callable[[Report], None], name: str, position: int, ok: bool, 
 
 
 async def project(backend: Backend) -> None:
-    """Keep every projection up to date, for ever."""
+    """Keep every projection and the chain of hashes up to date, for ever."""
     reporter = Reporter(backend.parts)
     following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report)]
 
@@ -109,6 +111,7 @@ async def project(backend: Backend) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(listen())
         group.create_task(reporter.run())
+        group.create_task(Chain(backend.database).follow(partial(_report, reporter.report, chain.PART)))
         for runner, woken in following:
             group.create_task(runner.follow(woken))
 

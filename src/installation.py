@@ -45,6 +45,21 @@ def make(database: Database, keys: MasterKeys) -> None:
         )
 
 
+def id_of(database: Database) -> UUID:
+    """The installation's id alone, for which no key is needed.
+
+    Raises:
+        Unavailable: the database was never prepared.
+    """
+    with database.connect() as connection:
+        exists = connection.execute("SELECT to_regclass('installation') IS NOT NULL AS found").fetchone()
+        row = connection.execute("SELECT id FROM installation").fetchone() if exists and exists["found"] else None
+    if row is None:
+        raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
+    found: UUID = row["id"]
+    return found
+
+
 def load(database: Database, keys: MasterKeys) -> Installation:
     """Read the installation's row.
 

@@ -18,6 +18,7 @@ from calipso.parts import HEARTBEAT_SECONDS, Part
 from calipso.projections.audit import AUDIT
 from calipso.projections.container_counts import START_SECONDS, Counts, counts
 from calipso.projections.registry import GUACAMOLE, read_models
+from calipso.proof.chain import PART as CHAIN
 from calipso.relay import DEAD
 from calipso.relay import PART as RELAY
 from calipso.secrecy import hide
@@ -52,6 +53,7 @@ class Health:
 
     store: PartHealth
     relay: PartHealth
+    chain: PartHealth
     projections: Sequence[PartHealth]
     targets: Sequence[PartHealth]
     dead_letters: int = 0
@@ -66,7 +68,7 @@ class Health:
     def is_well(self) -> bool:
         """Whether every part works, and nothing was given up."""
         return not self.dead_letters and all(
-            part.ok for part in (self.store, self.relay, *self.projections, *self.targets)
+            part.ok for part in (self.store, self.relay, self.chain, *self.projections, *self.targets)
         )
 
 
@@ -92,6 +94,7 @@ async def whole(request: Request) -> HTTPResponse:
         "store": health.store.body(),
         "bus": {"ok": health.relay.ok, "detail": hide(health.relay.detail)},
         "relay": health.relay.body(),
+        "chain": health.chain.body(),
         "projections": {part.name: part.body() for part in health.projections},
         "targets": {part.name: part.body() for part in health.targets},
         "dead_letters": health.dead_letters,
@@ -125,6 +128,7 @@ async def examine(context: Context) -> Health:
     return Health(
         store=PartHealth(name="store", ok=True, detail="", position=head),
         relay=_follower(RELAY, parts.get(RELAY), head),
+        chain=_follower(CHAIN, parts.get(CHAIN), head),
         projections=[_follower(name, parts.get(name), head) for name in names],
         targets=[_part(name, parts.get(_TARGET + name)) for name in targets],
         dead_letters=_number(parts.get(DEAD)),
@@ -138,7 +142,7 @@ def _number(part: Part | None) -> int:
 
 def _without_store(error: Unavailable) -> Health:
     store = PartHealth(name="store", ok=False, detail=str(error))
-    return Health(store=store, relay=_part(RELAY, None), projections=[], targets=[])
+    return Health(store=store, relay=_part(RELAY, None), chain=_part(CHAIN, None), projections=[], targets=[])
 
 
 def _part(name: str, part: Part | None) -> PartHealth:
@@ -172,6 +176,7 @@ def _health_families(health: Health) -> Iterable[Metric]:
     kinds = {
         "store": [health.store],
         "relay": [health.relay],
+        "chain": [health.chain],
         "projection": health.projections,
         "target": health.targets,
     }

@@ -33,14 +33,18 @@ Data = Annotated[
 
 
 @contextmanager
-def running(data: Path | None) -> Iterator[Backend]:
+def running(data: Path | None, *, needs_keys: bool = True) -> Iterator[Backend]:
     """The system that the settings name, or the embedded one that runs on a folder.
+
+    Args:
+        data: the folder, if one was given.
+        needs_keys: whether the master keys must be among the settings.
 
     Raises:
         EmbeddedError: nothing runs on the folder.
         Invalid: a setting is wrong.
     """
-    backend = Backend(_settings(data))
+    backend = Backend(_settings(data, needs_keys=needs_keys))
     secrecy.remember(backend.settings.secrets())
     logs.configure(backend.settings.effective_log_level)
     try:
@@ -49,10 +53,10 @@ def running(data: Path | None) -> Iterator[Backend]:
         backend.close()
 
 
-def _settings(data: Path | None) -> settings.Settings:
+def _settings(data: Path | None, *, needs_keys: bool) -> settings.Settings:
     given = settings.load() if data is None else settings.load(data=data)
     if given.database_url:
-        if not given.master_keys.get_secret_value():
+        if needs_keys and not given.master_keys.get_secret_value():
             raise Invalid("settings", "CALIPSO_MASTER_KEYS_FILE must name the file with the master keys")
         return given
     return embedded_settings(given)

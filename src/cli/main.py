@@ -16,6 +16,7 @@ from calipso.cli import (
     keys,
     members,
     processes,
+    proving,
     quotas,
     serve,
     sessions,
@@ -43,6 +44,10 @@ app.command(
     "`calipso history --kind container --format csv > containers.csv`"
 )(history.history)
 app.command(
+    epilog="Examples: `calipso verify`, `calipso verify --from 100000`, "
+    "`calipso verify --checkpoint calipso.checkpoint --public-key calipso.pem`",
+)(proving.verify)
+app.command(
     "settings",
     epilog="Examples: `calipso settings`, `calipso settings --changed`, `calipso settings --json`; exit status 78 when "
     "a setting is wrong",
@@ -65,4 +70,5 @@ app.add_typer(quotas.app, name="quotas")
 app.add_typer(containers.app, name="containers")
 app.add_typer(targets.app, name="targets")
 app.add_typer(deadletters.app, name="deadletters")
+app.add_typer(proving.app, name="checkpoint")
 app.add_typer(keys.app, name="keys")

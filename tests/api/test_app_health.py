@@ -122,10 +122,10 @@ async def test_a_read_model_that_stands_still_makes_it_unready(make_backend: Cal
 
 @pytest.mark.parametrize(("lag", "is_ready"), [(0, True), (1000, True), (1_000_000, False)])
 def test_a_read_model_that_is_being_rebuilt_makes_it_unready(lag: int, is_ready: bool) -> None:
-    store, relay = (PartHealth(name=name, ok=True, detail="") for name in ("store", "relay"))
+    store, relay, chain = (PartHealth(name=name, ok=True, detail="") for name in ("store", "relay", "chain"))
     users = PartHealth(name="users", ok=True, detail="", lag=lag)
     guacamole = PartHealth(name=GUACAMOLE, ok=False, detail="no answer", lag=1_000_000)
-    health = Health(store=store, relay=relay, projections=[users, guacamole], targets=[])
+    health = Health(store=store, relay=relay, chain=chain, projections=[users, guacamole], targets=[])
     assert health.is_ready is is_ready
 
 
