@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.kubernetes import objects
-from calipso.runtimes.kubernetes.answer import is_held_up, observed, with_warning
+from calipso.runtimes.kubernetes.answer import counts_as_over, is_held_up, observed, with_warning
 from calipso.runtimes.kubernetes.cluster import Connection, is_refusal, words
 from calipso.runtimes.kubernetes.known import KnownFolders
 from calipso.runtimes.kubernetes.namespace import Namespace
@@ -23,7 +23,7 @@ from calipso.runtimes.kubernetes.watch import ends
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
 
 _NOT_FOUND, _BAD_REQUEST = 404, 400
-_POLL_SECONDS = 0.1
+_POLL_SECONDS, _LONGEST_POLL_SECONDS, _GROWTH = 0.1, 0.5, 1.2
 _TELLING_SECONDS = 3.0  # a second until the pod's time is over, and what the kubelet takes to tell
 _END_SECONDS = 30.0  # some kubelets tell late of an end
 _LOG_LINE_LENGTH = 1000
@@ -146,17 +146,11 @@ class KubernetesRuntime:
         with self._connection.api() as api:
             made = Namespace(api, self._cluster.namespace, self._connection.timeout)
             try:
-                # a pod whose time is over is ended by its kubelet, and stays to be looked at; the least is one second
-                made.patch("pod", container_name(container_id), {"spec": {"activeDeadlineSeconds": 1}})
-                if not self._has_ended(container_id, grace.total_seconds() + _TELLING_SECONDS):
-                    # kubelets do not tell of an end by force; but a pod goes only when its process has ended
-                    made.delete("pod", container_name(container_id), found.runtime_id, seconds=1)
+                self._end(made, found, grace.total_seconds())
             except ApiException as error:
                 if not is_refusal(error):
                     raise
                 raise RuntimeFailed(reason=FailureReason.REJECTED, detail=words(error)) from error
-        if not self._has_ended(container_id, _END_SECONDS):
-            raise RuntimeFailed(reason=FailureReason.REJECTED, detail=f"not ended by its node in {_END_SECONDS:.0f} s")
 
     def remove(self, container_id: UUID) -> None:
         """Remove the pod and what belongs to it, running or not.
@@ -239,11 +233,30 @@ class KubernetesRuntime:
             port = entry["port"] if is_inside else entry.get("nodePort") or 0
         return observed(pod, container_id, host=host, port=port)
 
-    def _has_ended(self, container_id: UUID, seconds: float) -> bool:
+    def _end(self, made: Namespace, found: Observation, grace: float) -> None:
+        # a pod whose time is over is ended by its kubelet, and stays to be looked at; the least is one second
+        made.patch("pod", found.name, {"spec": {"activeDeadlineSeconds": 1}})
+        if self._has_ended(made, found, grace + _TELLING_SECONDS):
+            return
+        # some kubelets do not tell of an end by force; but a pod goes only when its process has ended
+        made.delete("pod", found.name, found.runtime_id, seconds=1)
+        if self._has_ended(made, found, _END_SECONDS / 2):
+            return
+        # nor of any end, when they have much to do; but they have ended what they count as failed
+        if counts_as_over(made.read("pod", found.name)):
+            made.delete("pod", found.name, found.runtime_id)
+        if self._has_ended(made, found, _END_SECONDS / 2):
+            return
+        raise RuntimeFailed(reason=FailureReason.REJECTED, detail=f"not ended by its node in {_END_SECONDS:.0f} s")
+
+    def _has_ended(self, made: Namespace, before: Observation, seconds: float) -> bool:
         """Wait until the process has ended; whether that came to be in time."""
-        give_up = time.monotonic() + seconds
-        while (found := self.observe(container_id)) is not None and found.status is not Status.EXITED:
+        give_up, pause = time.monotonic() + seconds, _POLL_SECONDS
+        while (pod := self._own(made.read("pod", before.name), before.container_id)) is not None:
+            if observed(pod, before.container_id, host="", port=0).status is Status.EXITED:
+                return True
             if time.monotonic() > give_up:
                 return False
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause)
+            pause = min(pause * _GROWTH, _LONGEST_POLL_SECONDS)
         return True

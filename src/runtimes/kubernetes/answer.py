@@ -23,6 +23,7 @@ _KILLED = 137
 _HARMLESS = "MissingClusterDNS"
 _NO_FOLDER = "hostPath type check failed"
 _OVER = "DeadlineExceeded"
+_OVER_PHASES = frozenset({"Succeeded", "Failed"})
 _NOT_BEGUN = frozenset({"ContainerCreating", "PodInitializing"})
 _VOLUME = re.compile(r"\bdata-\d+\b")
 
@@ -73,8 +74,12 @@ def with_warning(seen: Observation, pod: Mapping[str, Any], warnings: Sequence[s
 
 def has_ended(pod: Mapping[str, Any]) -> bool:
     """Whether the pod's process has ended, or the pod is going."""
-    is_going = bool(pod["metadata"].get("deletionTimestamp"))
-    return is_going or (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+    return bool(pod["metadata"].get("deletionTimestamp")) or counts_as_over(pod)
+
+
+def counts_as_over(pod: Mapping[str, Any] | None) -> bool:
+    """Whether the pod is there, and its node says that it has ended or is being ended for good."""
+    return pod is not None and (pod.get("status") or {}).get("phase") in _OVER_PHASES
 
 
 def _container(pod: Mapping[str, Any], which: str) -> Mapping[str, Any]:
@@ -93,7 +98,7 @@ def _status(phase: str, own: Mapping[str, Any], state: Mapping[str, Any]) -> Sta
     # a pod counts as failed as soon as it is to be ended, while its process may still run
     if own.get("running"):
         return Status.RUNNING
-    has_ended = phase in {"Succeeded", "Failed"} or bool(state.get("terminated"))
+    has_ended = phase in _OVER_PHASES or bool(state.get("terminated"))
     return Status.EXITED if has_ended else Status.CREATED
 
 
