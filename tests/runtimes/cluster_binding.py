@@ -48,6 +48,10 @@ class ClusterBinding(KubernetesBinding):
         assert status == 0, output
         return output
 
+    def tries(self, name: str, command: str) -> int:
+        """The exit code of a command in a container."""
+        return self._run(name, command)[0]
+
     def _run(self, name: str, command: str) -> tuple[int, str]:
         wait_until(lambda: self.pod(name).status.phase == "Running")
         call = stream(

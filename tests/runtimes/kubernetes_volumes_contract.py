@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.runtimes.binding import usable
 from tests.runtimes.kubernetes_binding import KubernetesBinding
-from tests.runtimes.orders import IDENTITY, order, wait_until
+from tests.runtimes.orders import IDENTITY, order, volumes_of, wait_until
 
-from calipso.events.values import FailureReason, Mode, Volume
+from calipso.events.values import FailureReason
 from calipso.runtimes.protocol import ContainerRuntime, Order, RuntimeFailed
 
 
@@ -125,11 +125,6 @@ class VolumesContract:
         runtime.start(wanted)
         runtime.remove(wanted.request.container_id)
         wait_until(lambda: runtime.observe(wanted.request.container_id) is None)
-
-
-def volumes_of(*folders: Path) -> tuple[Volume, ...]:
-    """Volumes that may be written."""
-    return tuple(Volume(source=str(f), bind=f"/data/{n}", mode=Mode.READ_WRITE) for n, f in enumerate(folders))
 
 
 def refused(runtime: ContainerRuntime, wanted: Order, why: str) -> Any:  # noqa: ANN401 - the failure

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
-from calipso.events.values import Identity, ImageSpec, Protocol, Resources, Runtime, Volume
+from calipso.events.values import Identity, ImageSpec, Mode, Protocol, Resources, Runtime, Volume
 from calipso.runtimes.protocol import Order
 
 SECRET = "geheim12"
@@ -43,6 +44,11 @@ def order(spec: ImageSpec, *, volumes: tuple[Volume, ...] = (), workdir: str = "
         deadline=datetime.now(UTC) + timedelta(minutes=1),
     )
     return Order(request=request, name=container_name(container_id), secret=SECRET)
+
+
+def volumes_of(*folders: Path) -> tuple[Volume, ...]:
+    """Volumes that may be written."""
+    return tuple(Volume(source=str(f), bind=f"/data/{n}", mode=Mode.READ_WRITE) for n, f in enumerate(folders))
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 15) -> None:

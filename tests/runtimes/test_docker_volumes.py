@@ -12,7 +12,7 @@ import pytest
 from tests.dead_folder import dead_folder
 from tests.runtimes.binding import usable
 from tests.runtimes.docker_binding import DockerBinding
-from tests.runtimes.orders import IDENTITY, order
+from tests.runtimes.orders import IDENTITY, order, volumes_of
 from tests.runtimes.proxy import Proxy
 
 from calipso.events.values import FailureReason, Mode, Protocol, Runtime, Volume
@@ -178,11 +178,6 @@ def test_a_folder_of_this_host_that_is_away_fails_the_start(binding: DockerBindi
             runtime.start(wanted)
         assert time.monotonic() - begun < 15
         assert runtime.list() == {}
-
-
-def volumes_of(*folders: Path) -> tuple[Volume, ...]:
-    """Volumes that may be written."""
-    return tuple(Volume(source=str(f), bind=f"/data/{n}", mode=Mode.READ_WRITE) for n, f in enumerate(folders))
 
 
 def left_of_folders(binding: DockerBinding, wanted: Order) -> list[Any]:

@@ -13,8 +13,7 @@ from tests.runtimes.double_binding import DoubleBinding
 from tests.runtimes.kubernetes_contract import things
 from tests.runtimes.kubernetes_double import Double
 from tests.runtimes.kubernetes_double.store import Clock
-from tests.runtimes.kubernetes_volumes_contract import volumes_of
-from tests.runtimes.orders import order, wait_until
+from tests.runtimes.orders import order, volumes_of, wait_until
 
 from calipso.errors import Unavailable
 from calipso.events.values import FailureReason, Protocol

@@ -1,11 +1,19 @@
 """The runtime of virtual machines keeps the contract on libvirt's own test driver."""
 
+import os
+import re
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.runtimes.contract import RuntimeContract
 from tests.runtimes.optional_contract import ServiceContract
+from tests.runtimes.orders import IDENTITY, order, volumes_of
 from tests.runtimes.virtual_machine_binding import PretendingBinding
+
+from calipso.events.values import FailureReason, Protocol
+from calipso.runtimes.protocol import RuntimeFailed
 
 pytestmark = pytest.mark.libvirt
 
@@ -22,3 +30,24 @@ class TestOnTheTestDriver(RuntimeContract, ServiceContract):
 
     # a machine has no exit code
     crash_code = crash_later_code = 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT: folders of others cannot be made here")
+def test_missing_folders_of_this_host_are_made_for_the_account(binding: PretendingBinding, open_root: Path) -> None:
+    volumes = volumes_of(open_root / "a" / "out")
+    wanted = order(binding.image("tiny"), volumes=volumes)
+    binding.runtime(roots=(str(open_root),)).start(wanted)
+    found = (open_root / "a" / "out").stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (IDENTITY.uid, IDENTITY.gid, 0o750)
+    assert binding.can_write(wanted.name, volumes[0].bind)
+
+
+def test_a_link_out_of_a_root_is_refused_and_leaves_nothing(binding: PretendingBinding, open_root: Path) -> None:
+    (open_root / "out").symlink_to("/etc")
+    runtime = binding.runtime(roots=(str(open_root),))
+    wanted = order(binding.image("tiny", Protocol.VNC), volumes=volumes_of(open_root / "out"))
+    with pytest.raises(RuntimeFailed, match=re.escape(f"{open_root}/out leads out of {open_root}")) as caught:
+        runtime.start(wanted)
+    assert caught.value.reason is FailureReason.REJECTED
+    assert runtime.list() == {}
+    assert not [name for name in binding.volumes() if name.startswith("calipso-")]

@@ -37,8 +37,14 @@ class VirtualMachineBinding(ABC):
         self._pool, self._network = pool, network
         self._runtimes: list[VirtualMachineRuntime] = []
 
-    def runtime(self, target: str = "here", installation: str = "ours", **changes: Any) -> VirtualMachineRuntime:  # noqa: ANN401 - fields of the target
-        return self._made(target, installation, {"address": self.uri, **changes})
+    def runtime(
+        self,
+        target: str = "here",
+        installation: str = "ours",
+        roots: tuple[str, ...] = (),
+        **changes: Any,  # noqa: ANN401 - fields of the target
+    ) -> VirtualMachineRuntime:
+        return self._made(target, installation, {"address": self.uri, **changes}, roots)
 
     def away(self) -> VirtualMachineRuntime:
         return self._made("nowhere", "ours", {"address": AWAY})
@@ -71,6 +77,12 @@ class VirtualMachineBinding(ABC):
     def is_occupied(self, name: str) -> bool:
         machine = self.machine(name)
         return "<metadata" not in machine.XMLDesc() and bool(machine.isActive())
+
+    def volumes(self) -> list[str]:
+        """The names of all volumes in the pool."""
+        pool = self.connection.storagePoolLookupByName(self._pool)
+        pool.refresh()
+        return [volume.name() for volume in pool.listAllVolumes()]
 
     def machine(self, name: str) -> Any:  # noqa: ANN401 - the library has no types
         return self.connection.lookupByName(name)
@@ -141,7 +153,9 @@ class VirtualMachineBinding(ABC):
     def _disks(self, name: str) -> list[str]:
         return [source.attrib["file"] for source in self.definition(name).findall("devices/disk/source")]
 
-    def _made(self, target: str, installation: str, fields: Mapping[str, Any]) -> VirtualMachineRuntime:
+    def _made(
+        self, target: str, installation: str, fields: Mapping[str, Any], roots: tuple[str, ...] = ()
+    ) -> VirtualMachineRuntime:
         place = Target(
             **{
                 "name": target,
@@ -152,7 +166,7 @@ class VirtualMachineBinding(ABC):
             }
         )
         made = VirtualMachineRuntime(
-            place, installation=installation, facility="test", timeout=5, contents=self._contents()
+            place, installation=installation, facility="test", timeout=5, roots=roots, contents=self._contents()
         )
         self._runtimes.append(made)
         return made
