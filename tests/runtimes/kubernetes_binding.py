@@ -3,15 +3,18 @@
 import contextlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import yaml
 from kubernetes import client
 from kubernetes.client.exceptions import NotFoundException
 from kubernetes.config import new_client_from_config
+from kubernetes.utils import FailToCreateError, create_from_dict
 from tests.runtimes.binding import Reality
 from tests.runtimes.orders import image, wait_until
 
@@ -19,6 +22,7 @@ from calipso.events.values import Identity, ImageSpec, Protocol, Resources, Runt
 from calipso.runtimes.kubernetes import KubernetesRuntime
 from calipso.runtimes.protocol import Target
 
+MANIFESTS = Path(__file__).parents[2] / "ops" / "kubernetes" / "calipso.yaml"
 _STRANGER = "calipso.test/stranger"
 
 
@@ -49,6 +53,7 @@ class KubernetesBinding(ABC):
         self.kubeconfig = kubeconfig
         self.folder = folder
         self.installation = uuid4().hex
+        self._address = self.provisioner("default", folder)
         self._runtimes: list[KubernetesRuntime] = []
 
     @abstractmethod
@@ -71,7 +76,8 @@ class KubernetesBinding(ABC):
         **changes: Any,  # noqa: ANN401 - fields of the target
     ) -> KubernetesRuntime:
         whose = f"{installation}-{self.installation}"[:63]
-        return self.made(str(self.kubeconfig), target, whose, roots=roots, **changes)
+        address = self.provisioner(changes["namespace"], self.folder) if "namespace" in changes else self._address
+        return self.made(address, target, whose, roots=roots, **changes)
 
     def made(
         self,
@@ -92,6 +98,31 @@ class KubernetesBinding(ABC):
         made = KubernetesRuntime(place, grace=grace, installation=installation, facility="test", roots=roots, timeout=5)
         self._runtimes.append(made)
         return made
+
+    def provisioner(self, namespace: str, folder: Path) -> str:
+        """A kubeconfig of somebody who has in a namespace the rights of our manifest, and no others."""
+        for manifest in yaml.safe_load_all(MANIFESTS.read_text()):
+            if manifest["kind"] == "RoleBinding":
+                manifest["subjects"][0]["namespace"] = namespace
+            # a test before may have made it
+            with contextlib.suppress(FailToCreateError):
+                create_from_dict(self.api, manifest, namespace=namespace)  # type: ignore[no-untyped-call]  # the library has no types here
+        request = {"spec": {"audiences": [], "expirationSeconds": 600}}
+        answer: Any = self.core.create_namespaced_service_account_token(
+            "calipso-provisioner",
+            namespace,
+            request,  # type: ignore[arg-type]  # a dict is taken too
+            _preload_content=False,
+        )
+        return self.kubeconfig_of(json.loads(answer.data)["status"]["token"], folder)
+
+    def kubeconfig_of(self, token: str, folder: Path) -> str:
+        """A kubeconfig of whoever has a token."""
+        given = yaml.safe_load(self.kubeconfig.read_text())
+        given["users"] = [{"name": user["name"], "user": {"token": token}} for user in given["users"]]
+        path = folder / f"{uuid4().hex}.kubeconfig"
+        path.write_text(yaml.safe_dump(given))
+        return str(path)
 
     def away(self) -> KubernetesRuntime:
         path = self.folder / "away.kubeconfig"
@@ -114,6 +145,23 @@ class KubernetesBinding(ABC):
         }
         self.core.create_namespaced_pod("default", pod)  # type: ignore[arg-type]  # a dict is taken too
         wait_until(lambda: self.pod(name).status.phase == "Running")
+
+    def strangers_object(self, kind: str, name: str) -> Callable[[], bool]:
+        """Let a stranger have a `secret`, `service` or `network_policy` of this name; tells whether it is as it was."""
+        bodies: dict[str, Any] = {
+            "secret": {"stringData": {"a": "b"}},
+            "service": {"spec": {"ports": [{"port": 80}]}},
+            "network_policy": {"spec": {"podSelector": {}, "ingress": [{}]}},
+        }
+        api = client.NetworkingV1Api(self.api) if kind == "network_policy" else self.core
+        body = {"metadata": {"name": name, "labels": {_STRANGER: self.installation}}, **bodies[kind]}
+        made = getattr(api, f"create_namespaced_{kind}")("default", body)
+
+        def is_as_it_was() -> bool:
+            found = getattr(api, f"read_namespaced_{kind}")(name, "default")
+            return bool(found.metadata.resource_version == made.metadata.resource_version)
+
+        return is_as_it_was
 
     def is_occupied(self, name: str) -> bool:
         found = self.pod(name)

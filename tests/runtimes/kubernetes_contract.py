@@ -1,6 +1,5 @@
 """What only a cluster has: objects that belong together, rights, schedulers, quotas."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import yaml
 from kubernetes import client
-from kubernetes.utils import create_from_dict
 from tests.runtimes.binding import usable
 from tests.runtimes.kubernetes_binding import KubernetesBinding
 from tests.runtimes.orders import IDENTITY, order, wait_until
@@ -19,8 +16,6 @@ from calipso.errors import Unavailable
 from calipso.events.values import FailureReason, Protocol, Resources
 from calipso.runtimes.looking import why_not_yet
 from calipso.runtimes.protocol import Order, RuntimeFailed
-
-MANIFESTS = Path(__file__).parents[2] / "ops" / "kubernetes" / "calipso.yaml"
 
 
 class KubernetesContract:
@@ -115,19 +110,32 @@ class KubernetesContract:
             binding.runtime(namespace=namespace).start(desktop)
         assert things(binding, desktop.request.container_id, namespace) == []
 
-    def test_a_namespace_that_is_not_there_is_told(self, binding: KubernetesBinding, desktop: Order) -> None:
-        with pytest.raises(RuntimeFailed, match="not found") as caught:
-            binding.runtime(namespace="calipso-absent").start(desktop)
+    @pytest.mark.parametrize(("is_bound", "why"), [(False, '"calipso-absent" not found'), (True, "is forbidden")])
+    def test_a_namespace_that_is_not_there_is_told(
+        self, binding: KubernetesBinding, desktop: Order, tmp_path: Path, *, is_bound: bool, why: str
+    ) -> None:
+        """By an account of all namespaces, and by one whose rights went with its namespace."""
+        address = binding.provisioner("default", tmp_path) if is_bound else str(binding.kubeconfig)
+        with pytest.raises(RuntimeFailed, match=why) as caught:
+            binding.made(address, "here", "ours", namespace="calipso-absent").start(desktop)
         assert caught.value.reason is FailureReason.REJECTED
+        assert "calipso-absent" in caught.value.detail
 
-    def test_the_rights_of_the_manifest_are_enough_and_a_wrong_token_is_told(
+    @pytest.mark.parametrize("kind", ["secret", "service", "network_policy"])
+    def test_a_strangers_object_is_respected(self, binding: KubernetesBinding, desktop: Order, kind: str) -> None:
+        """What has a name of ours, and not our labels."""
+        runtime, stranger = binding.runtime(), binding.strangers_object(kind, desktop.name)
+        with pytest.raises(RuntimeFailed, match="is taken by a") as caught:
+            runtime.start(desktop)
+        runtime.remove(desktop.request.container_id)
+        assert caught.value.reason is FailureReason.REJECTED
+        assert things(binding, desktop.request.container_id) == []
+        assert stranger()
+
+    def test_another_namespace_is_as_good_and_a_wrong_token_is_told(
         self, binding: KubernetesBinding, namespace: str, desktop: Order, tmp_path: Path
     ) -> None:
-        for manifest in yaml.safe_load_all(MANIFESTS.read_text()):
-            if manifest["kind"] == "RoleBinding":
-                manifest["subjects"][0]["namespace"] = namespace
-            create_from_dict(binding.api, manifest, namespace=namespace)  # type: ignore[no-untyped-call]  # the library has no types here
-        address = _kubeconfig(binding, tmp_path / "right", _token(binding, namespace))
+        address = binding.provisioner(namespace, tmp_path)
         runtime = binding.made(address, "here", f"ours-{binding.installation}", namespace=namespace)
 
         usable(runtime, desktop)
@@ -138,7 +146,7 @@ class KubernetesContract:
         assert "Kubernetes" in runtime.ping()
         assert things(binding, container_id, namespace) == []
 
-        address = _kubeconfig(binding, tmp_path / "wrong", "expired")
+        address = binding.kubeconfig_of("expired", tmp_path)
         with pytest.raises(Unavailable, match="Unauthorized"):
             binding.made(address, "here", "ours", namespace=namespace).ping()
 
@@ -153,23 +161,3 @@ def things(binding: KubernetesBinding, container_id: UUID, namespace: str = "def
         networking.list_namespaced_network_policy,
     ]
     return [item for ask in lists for item in ask(namespace, label_selector=selector).items]
-
-
-def _token(binding: KubernetesBinding, namespace: str) -> str:
-    """A token of the provisioner's account."""
-    request = {"spec": {"audiences": [], "expirationSeconds": 600}}
-    answer: Any = binding.core.create_namespaced_service_account_token(
-        "calipso-provisioner",
-        namespace,
-        request,  # type: ignore[arg-type]  # a dict is taken too
-        _preload_content=False,
-    )
-    return str(json.loads(answer.data)["status"]["token"])
-
-
-def _kubeconfig(binding: KubernetesBinding, path: Path, token: str) -> str:
-    """The kubeconfig of an account that has this token."""
-    given = yaml.safe_load(binding.kubeconfig.read_text())
-    given["users"] = [{"name": user["name"], "user": {"token": token}} for user in given["users"]]
-    path.write_text(yaml.safe_dump(given))
-    return str(path)

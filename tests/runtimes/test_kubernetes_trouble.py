@@ -8,8 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import yaml
 from tests.runtimes.binding import Ear, exited, usable
 from tests.runtimes.double_binding import DoubleBinding
+from tests.runtimes.kubernetes_binding import MANIFESTS
 from tests.runtimes.kubernetes_contract import things
 from tests.runtimes.kubernetes_double import Double
 from tests.runtimes.kubernetes_double.store import Clock
@@ -39,7 +41,8 @@ def double(binding: DoubleBinding) -> Iterator[Double]:
 
 @pytest.fixture
 def runtime(binding: DoubleBinding) -> KubernetesRuntime:
-    return binding.runtime()
+    # one whose token the double can renew
+    return binding.made(str(binding.kubeconfig), "here", f"ours-{binding.installation}")
 
 
 @pytest.fixture
@@ -115,6 +118,29 @@ class TestRefusals:
             runtime.remove(desktop.request.container_id)
         runtime.remove(desktop.request.container_id)
         assert things(binding, desktop.request.container_id) == []
+
+
+def test_the_rights_of_the_manifest_are_needed(binding: DoubleBinding, desktop: Order) -> None:
+    """With what the contract shows, that they are enough: what a provisioner may do is what it does."""
+    runtime, double = binding.runtime(), binding.double
+    ear = Ear(runtime)
+    wait_until(double.watches)
+    usable(runtime, desktop)
+    runtime.start(desktop)
+    runtime.list()
+    runtime.logs(desktop.request.container_id, lines=1)
+    runtime.stop(desktop.request.container_id, grace=GRACE)
+    runtime.remove(desktop.request.container_id)
+    double.trouble.refuse(403, "Forbidden", "not today", verb="create", plural="pods")
+    with pytest.raises(RuntimeFailed, match="not today"):
+        runtime.start(order(binding.image("tiny")))
+    waiting = order(binding.image("tiny"), volumes=volumes_of(Path("/none")))
+    runtime.start(waiting)
+    wait_until(lambda: (seen := runtime.observe(waiting.request.container_id)) is not None and seen.detail)
+    assert ear.close() < 2
+    (role,) = (each for each in yaml.safe_load_all(MANIFESTS.read_text()) if each["kind"] == "Role")
+    allowed = {(what, verb) for rule in role["rules"] for what in rule["resources"] for verb in rule["verbs"]}
+    assert double.rights_used() == allowed
 
 
 class TestNodes:

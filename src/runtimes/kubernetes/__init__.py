@@ -87,7 +87,7 @@ class KubernetesRuntime:
             except ApiException as error:
                 if not is_refusal(error):
                     raise
-                self._remove_all(made, order.request.container_id)
+                self._undo(made, order.request.container_id)
                 raise RuntimeFailed(reason=FailureReason.REJECTED, detail=words(error)) from error
 
     def observe(self, container_id: UUID) -> Observation | None:
@@ -214,6 +214,14 @@ class KubernetesRuntime:
     def _own(self, found: Mapping[str, Any] | None, container_id: UUID) -> Mapping[str, Any] | None:
         is_own = found is not None and self._labels.owned(found["metadata"].get("labels")) == container_id
         return found if is_own else None
+
+    def _undo(self, made: Namespace, container_id: UUID) -> None:
+        """Remove what a refused start has made; where not even that is allowed, nothing was made."""
+        try:
+            self._remove_all(made, container_id)
+        except ApiException as error:
+            if not is_refusal(error):
+                raise
 
     def _remove_all(self, made: Namespace, container_id: UUID) -> None:
         name = container_name(container_id)

@@ -82,6 +82,10 @@ class Double:
         """Let the cluster warn of a pod of the namespace `default`."""
         self.call(lambda: telling.warn(self._store, self._store.get(PODS, "default", name), reason, message))
 
+    def rights_used(self) -> set[tuple[str, str]]:
+        """The resources and verbs that accounts other than the administrator's have asked for."""
+        return self.call(self._rights.used.copy)
+
     def renew_token(self) -> None:
         """Let the administrator's token expire, and write a new one into the kubeconfig."""
         self.call(self._rights.renew)

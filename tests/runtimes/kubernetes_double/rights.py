@@ -10,12 +10,13 @@ _ADMINISTRATOR = "kubernetes-admin"
 
 
 class Rights:
-    """The tokens that were given, and the rights of their accounts."""
+    """The tokens that were given, and the rights of their accounts; `used` holds what others than we have asked for."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.token = token_urlsafe(16)
         self._accounts = {self.token: _ADMINISTRATOR}
+        self.used: set[tuple[str, str]] = set()
 
     def renew(self) -> None:
         """Give the administrator another token, and know the one before no more."""
@@ -40,6 +41,8 @@ class Rights:
         """Refuse what an account may not do."""
         of = asked.of
         what = f"{of.plural}/{asked.part}" if asked.part else of.plural
+        if account != _ADMINISTRATOR:
+            self.used.add((what, asked.verb))
         rules = self._rules(account, asked.namespace)
         if account == _ADMINISTRATOR or any(_allows(rule, asked.verb, of, what) for rule in rules):
             return
