@@ -24,7 +24,7 @@ from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status,
 
 _NOT_FOUND, _BAD_REQUEST = 404, 400
 _POLL_SECONDS, _LONGEST_POLL_SECONDS, _GROWTH = 0.1, 0.5, 1.2
-_TELLING_SECONDS = 3.0  # a second until the pod's time is over, and what the kubelet takes to tell
+_TELLING_SECONDS = 6.0  # a second until the pod's time is over, and what the kubelet takes to tell
 _END_SECONDS = 30.0  # some kubelets tell late of an end
 _LOG_LINE_LENGTH = 1000
 
