@@ -1,18 +1,21 @@
 """Containers as lists and one by one; an ordinary user sees only their own."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 from sanic import Blueprint, HTTPResponse, Request
 
+from calipso.api import past
 from calipso.api.auth import signed_in
 from calipso.api.container_objects import container_object
-from calipso.api.context import caller_of, context_of, require_self_or_administrator
+from calipso.api.context import caller_of, context_of
 from calipso.api.wire import json, read_id
 from calipso.errors import NotFound
 from calipso.projections import containers, users
 from calipso.projections.containers import ContainerRow
+from calipso.projections.past import active_at, container, containers_of
 
 blueprint = Blueprint("containers")
 
@@ -21,23 +24,24 @@ blueprint = Blueprint("containers")
 @signed_in
 async def every(request: Request) -> HTTPResponse:
     """All containers ever: the caller's, or everybody's for administrators."""
-    rows = await context_of(request).query(partial(containers.every_of, user_id=_visible_to(request)))
-    return answer(request, rows)
+    owner = _visible_to(request)
+    every_one = partial(containers.every_of, user_id=owner)
+    return answer(request, await past.query(request, every_one, lambda _: containers_of(owner), about=owner))
 
 
 @blueprint.get("/activecontainers/")
 @signed_in
 async def active(request: Request) -> HTTPResponse:
     """The active containers: the caller's, or everybody's for administrators."""
-    rows = await context_of(request).query(partial(containers.active_of, user_id=_visible_to(request)))
-    return answer(request, rows)
+    return answer(request, await _active(request, _visible_to(request)))
 
 
 @blueprint.get("/containers/<number:str>")
 @signed_in
 async def one(request: Request, number: str) -> HTTPResponse:
     """One container by its integer id."""
-    row = await visible_row(request, number)
+    moment = past.moment_of(request)
+    row = await visible_row(request, number) if moment is None else await _past_row(request, number, moment)
     return json(container_object(row, request))
 
 
@@ -45,7 +49,7 @@ async def one(request: Request, number: str) -> HTTPResponse:
 @signed_in
 async def of_user(request: Request, username: str) -> HTTPResponse:
     """The active containers of a user."""
-    require_self_or_administrator(request, username)
+    past.require_reader(request, username)
     return answer(request, await active_rows(request, username))
 
 
@@ -72,7 +76,26 @@ async def active_rows(request: Request, username: str) -> Sequence[ContainerRow]
     user = await context.query(partial(users.by_name, name=username))
     if user is None:
         raise NotFound("user", username)
-    return await context.query(partial(containers.active_of, user_id=user.user_id))
+    return await _active(request, user.user_id)
+
+
+async def _active(request: Request, owner: UUID | None) -> Sequence[ContainerRow]:
+    active_ones = partial(containers.active_of, user_id=owner)
+    return await past.query(request, active_ones, lambda moment: active_at(moment, owner), about=owner)
+
+
+async def _past_row(request: Request, number: str, moment: datetime) -> ContainerRow:
+    """The container of an integer id as it was, if the caller may look back at it.
+
+    Raises:
+        NotFound: there was none, or it was somebody else's.
+    """
+    wire_id = read_id("container", number)
+    row = await past.as_it_was(request, partial(containers.by_id, id=wire_id), container(wire_id), moment)
+    if row is None or _visible_to(request) not in {None, row.user_id}:
+        raise NotFound("container", number)
+    await past.record_looking_back(request, moment, row.user_id)
+    return row
 
 
 def answer(request: Request, rows: Sequence[ContainerRow]) -> HTTPResponse:
@@ -82,4 +105,5 @@ def answer(request: Request, rows: Sequence[ContainerRow]) -> HTTPResponse:
 
 def _visible_to(request: Request) -> UUID | None:
     caller = caller_of(request)
-    return None if caller.is_administrator else caller.user_id
+    sees_all = caller.is_administrator or (caller.is_auditor and past.moment_of(request))
+    return None if sees_all else caller.user_id

@@ -98,11 +98,16 @@ class Context:
         """
         return await asyncio.to_thread(self._ask, ask)
 
+    async def work(self, work: Callable[[], T]) -> T:
+        """Do something with the read models in a thread.
+
+        Raises:
+            Unavailable: the database of the read models does not answer.
+        """
+        return await asyncio.to_thread(_telling_outages, work)
+
     def _ask(self, ask: Callable[[Connection], T]) -> T:
-        try:
-            return self._answer(ask)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise Unavailable("the read models", str(error.__cause__ or error).strip()) from error
+        return _telling_outages(partial(self._answer, ask))
 
     def _answer(self, ask: Callable[[Connection], T]) -> T:
         try:
@@ -142,6 +147,13 @@ class Context:
             return stored
         finally:
             self.metrics.command(type(command).__name__, outcome, time.perf_counter() - began)
+
+
+def _telling_outages(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise Unavailable("the read models", str(error.__cause__ or error).strip()) from error
 
 
 def _concerns_answers(channel: str, payload: str) -> bool:

@@ -5,8 +5,9 @@ from functools import partial
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
+from calipso.api import past
 from calipso.api.auth import signed_in
-from calipso.api.context import caller_of, context_of, require_self_or_administrator
+from calipso.api.context import caller_of, context_of
 from calipso.api.objects import ExperimentObject, SessionObject
 from calipso.api.paging import PageQuery, page_object
 from calipso.api.provided import provided_page, provider_of
@@ -16,6 +17,7 @@ from calipso.commands.user import MarkFavorite
 from calipso.errors import NotFound, NotPermitted
 from calipso.projections import experiments
 from calipso.projections.experiments import ExperimentRow, SessionRow
+from calipso.projections.past import experiments_of
 
 blueprint = Blueprint("experiments")
 
@@ -33,11 +35,11 @@ class FavoriteBody(msgspec.Struct):
 @signed_in
 async def page(request: Request, username: str) -> HTTPResponse:
     """A page of the experiments of which a user is a member."""
-    require_self_or_administrator(request, username)
+    past.require_reader(request, username)
     context, query, user = context_of(request), PageQuery.of(request), await user_named(request, username)
     size = context.backend.settings.page_size_experiments
     favorite, provider = _favorite_filter(request), provider_of(request)
-    if provider is not None and favorite is None:
+    if provider is not None and favorite is None and past.moment_of(request) is None:
         found = await provided_page(request, provider, user.user_id, user.name, query)
         return json(page_object(request, query, found, size, experiment_object))
     wanted = partial(
@@ -49,7 +51,8 @@ async def page(request: Request, username: str) -> HTTPResponse:
         search=query.search,
         favorite=favorite,
     )
-    return json(page_object(request, query, await context.query(wanted), size, experiment_object))
+    shown = await past.query(request, wanted, lambda _: experiments_of(user.user_id), about=user.user_id)
+    return json(page_object(request, query, shown, size, experiment_object))
 
 
 @blueprint.put("/favorite/<number:str>/")

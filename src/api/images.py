@@ -1,13 +1,16 @@
 """The catalogue of images; everybody signed in reads it, administrators change it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
+from sqlalchemy import Connection
 
+from calipso.api import past
 from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_administrator
 from calipso.api.objects import ImageObject
@@ -19,9 +22,12 @@ from calipso.events.image import Image
 from calipso.events.values import ImageSpec, Protocol, Resources, Runtime
 from calipso.projections import images
 from calipso.projections.images import ImageRow
+from calipso.projections.past import CATALOGUE
 from calipso.sizes import format_cpus, format_size
 
 blueprint = Blueprint("images")
+
+T = TypeVar("T")
 
 _RUNTIME_IDS = {Runtime.DOCKER: 1, Runtime.KUBERNETES: 2, Runtime.VIRTUAL_MACHINE: 3, Runtime.STATIC_LINK: 4}
 _RUNTIMES: dict[int | str, Runtime] = {
@@ -55,7 +61,7 @@ class ImageBody(msgspec.Struct):
 @signed_in
 async def every(request: Request) -> HTTPResponse:
     """All images."""
-    return json([image_object(row) for row in await context_of(request).query(images.every)])
+    return json([image_object(row) for row in await _catalogue(request, images.every)])
 
 
 @blueprint.get("/images/<public_name:str>/", unquote=True)
@@ -63,10 +69,15 @@ async def every(request: Request) -> HTTPResponse:
 async def one(request: Request, public_name: str) -> HTTPResponse:
     """One image by its name."""
     name = read_name("image", public_name)
-    row = await context_of(request).query(partial(images.by_name, name=name))
+    row = await _catalogue(request, partial(images.by_name, name=name))
     if row is None:
         raise NotFound("image", name)
     return json(image_object(row))
+
+
+async def _catalogue(request: Request, ask: Callable[[Connection], T]) -> T:
+    """Ask the catalogue as it is, or as it was at the time that the address names."""
+    return await past.query(request, ask, lambda _: CATALOGUE, is_personal=False)
 
 
 @blueprint.post("/images/<public_name:str>/", unquote=True)

@@ -9,6 +9,7 @@ from calipso.api.audit_objects import EventsPage
 from calipso.api.experiments import FavoriteBody
 from calipso.api.images import ImageBody
 from calipso.api.outside.icat import InvestigationUser
+from calipso.api.past import AT
 from calipso.api.quotas import QuotaBody
 from calipso.api.sessions import CredentialsBody
 from calipso.api.umbrella import UmbrellaBody, UmbrellaSession
@@ -74,7 +75,7 @@ def _for_browsers(*statuses: int, **given: Any) -> Operation:  # noqa: ANN401 - 
     return Operation(answers={**pages, 302: Answer()}, is_open=True, **given)
 
 
-_CONTAINERS = _ok(list[objects.ContainerObject])
+_CONTAINERS = _ok(list[objects.ContainerObject], query=AT)
 _RUN = Operation(answers={201: Answer(shape=objects.ContainerObject)})
 _END = _ok(objects.ContainerObject)
 _MARK = _ok(objects.FavoriteObject, body=FavoriteBody)
@@ -107,14 +108,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         is_open=True,
     ),
     ("GET", "/umbrella/logout/"): Operation(answers={200: Answer(shape=str), 302: Answer()}, is_open=True),
-    ("GET", "/images/"): _ok(list[objects.ImageObject]),
-    ("GET", "/images/{public_name}/"): _ok(objects.ImageObject),
+    ("GET", "/images/"): _ok(list[objects.ImageObject], query=AT),
+    ("GET", "/images/{public_name}/"): _ok(objects.ImageObject, query=AT),
     ("POST", "/images/{public_name}/"): Operation(answers={201: Answer()}, body=ImageBody),
     ("PUT", "/images/{public_name}/"): Operation(answers={200: Answer()}, body=ImageBody),
     ("DELETE", "/images/{public_name}/"): Operation(answers={204: Answer()}),
-    ("GET", "/quota/{username}/"): _ok(objects.QuotaObject),
+    ("GET", "/quota/{username}/"): _ok(objects.QuotaObject, query=AT),
     ("POST", "/quota/{username}/"): Operation(answers={200: Answer()}, body=QuotaBody),
-    ("GET", "/used_quota/{username}/"): _ok(objects.QuotaObject),
+    ("GET", "/used_quota/{username}/"): _ok(objects.QuotaObject, query=AT),
     ("GET", "/users/"): _ok(objects.UsersPage, query=_PAGE),
     ("GET", "/users/{username}/"): _ok(objects.UserObject),
     ("GET", "/users/{username}/admin"): _ok(objects.RoleObject),
@@ -122,14 +123,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/users/{username}/containers/"): _CONTAINERS,
     ("GET", "/users/{username}/experiments/"): _ok(
         objects.ExperimentsPage,
-        query={**_PAGE, "calipsouserexperiment__favorite": "1 for the marked ones alone, 0 for the others"},
+        query={**_PAGE, **AT, "calipsouserexperiment__favorite": "1 for the marked ones alone, 0 for the others"},
     ),
     ("PUT", "/favorite/{number}/"): _MARK,
     ("PATCH", "/favorite/{number}/"): _MARK,
     ("GET", "/experiments/{investigation}/users"): _ok(list[InvestigationUser]),
     ("GET", "/containers/"): _CONTAINERS,
     ("GET", "/activecontainers/"): _CONTAINERS,
-    ("GET", "/containers/{number}"): _ok(objects.ContainerObject),
+    ("GET", "/containers/{number}"): _ok(objects.ContainerObject, query=AT),
     ("POST", "/containers/{number}/enter"): _ok(objects.PlaceObject),
     ("GET", "/audit/events/"): _ok(EventsPage, query={**_HISTORY, **_CURSOR}),
     ("GET", "/enter/"): _for_browsers(query={"t": "base64 of un=ACCOUNT&up=PASSWORD"}),

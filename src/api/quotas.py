@@ -5,14 +5,16 @@ from functools import partial
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
+from calipso.api import past
 from calipso.api.auth import signed_in
-from calipso.api.context import context_of, require_administrator, require_self_or_administrator
+from calipso.api.context import context_of, require_administrator
 from calipso.api.objects import QuotaObject
 from calipso.api.users import user_named
 from calipso.api.wire import json, read_body, read_count, read_cpus, read_size
 from calipso.commands.quota import AssignQuota
 from calipso.events.values import Limits, Resources
 from calipso.projections import quotas
+from calipso.projections.past import quota_of
 from calipso.sizes import format_cpus, format_size
 
 blueprint = Blueprint("quotas")
@@ -31,10 +33,11 @@ class QuotaBody(msgspec.Struct):
 @signed_in
 async def limits(request: Request, username: str) -> HTTPResponse:
     """The limits of a user: their own, or the facility's defaults."""
-    require_self_or_administrator(request, username)
-    context, user = context_of(request), await user_named(request, username)
-    found = await context.query(partial(quotas.limits_of, user_id=user.user_id))
-    chosen = found or context.backend.settings.limits()
+    past.require_reader(request, username)
+    user = await user_named(request, username)
+    own, view = partial(quotas.limits_of, user_id=user.user_id), quota_of(user.user_id)
+    found = await past.query(request, own, lambda _: view, about=user.user_id)
+    chosen = found or context_of(request).backend.settings.limits()
     return json(quota_object(chosen.containers, chosen.resources))
 
 
@@ -53,9 +56,10 @@ async def assign(request: Request, username: str) -> HTTPResponse:
 @signed_in
 async def used(request: Request, username: str) -> HTTPResponse:
     """What the active containers of a user hold together."""
-    require_self_or_administrator(request, username)
+    past.require_reader(request, username)
     user = await user_named(request, username)
-    count, resources = await context_of(request).query(partial(quotas.used_by, user_id=user.user_id))
+    held, view = partial(quotas.used_by, user_id=user.user_id), quota_of(user.user_id)
+    count, resources = await past.query(request, held, lambda _: view, about=user.user_id)
     return json(quota_object(count, resources))
 
 

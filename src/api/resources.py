@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api import containers as container_lists
+from calipso.api import past
 from calipso.api.auth import authentication_of, refuse_navigation, signed_in
 from calipso.api.container_objects import container_object
-from calipso.api.context import Context, caller_of, context_of, require_self_or_administrator
+from calipso.api.context import Context, caller_of, context_of
 from calipso.api.outside.directory import Directory
 from calipso.api.provided import confirm_membership
 from calipso.api.waiting import Following
@@ -44,7 +45,7 @@ _GONE_STATES = frozenset({State.REMOVED, State.FAILED, State.LOST})
 @signed_in
 async def list_active(request: Request, username: str) -> HTTPResponse:
     """The active containers of a user."""
-    require_self_or_administrator(request, username)
+    past.require_reader(request, username)
     return container_lists.answer(request, await container_lists.active_rows(request, username))
 
 

@@ -3,11 +3,14 @@
 A schema per projection lets a rebuild fill a second one beside the live one and swap them by renaming.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.schema import CreateSchema
 
+from calipso.events.envelope import Recorded
 from calipso.projections import protocol
 
 
@@ -18,7 +21,7 @@ def read_model_metadata(name: str) -> MetaData:
     return metadata
 
 
-class ReadModel:
+class ReadModel(ABC):
     """The part of a read model that is the same for all; subclasses give name, topics, metadata and `apply`."""
 
     name: ClassVar[str]
@@ -28,6 +31,10 @@ class ReadModel:
     @property
     def _position(self) -> Table:
         return self.metadata.tables[f"{self.metadata.schema}.position"]
+
+    @abstractmethod
+    def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        """Change the rows for events of `topics`, in the order of their positions."""
 
     def prepare(self, connection: Connection) -> None:
         """Make the schema and the tables where they are missing."""

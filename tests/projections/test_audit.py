@@ -164,7 +164,7 @@ def test_an_entry_has_names_a_sentence_and_what_was_erased(told: Connection, sto
     assert entries[5].sentence == "service:test made ada a member of P1."
     assert entries[13].sentence == "service:test removed experiment P1 with its sessions and memberships."
     assert (entries[14].actor, entries[14].erased) == ("(erased)", ())
-    assert set(entries[9].erased) == {"identity", "volumes", "workdir", "account"}
+    assert set(entries[9].erased) == {"label", "info", "identity", "volumes", "workdir", "account"}
     assert entries[7].erased == ()
 
 
