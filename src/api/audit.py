@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import itemgetter
 from urllib.parse import urlencode
 from uuid import UUID
@@ -12,12 +12,14 @@ from uuid import UUID
 from sanic import Blueprint, HTTPResponse, Request
 from sqlalchemy import Connection
 
+from calipso.api import past
 from calipso.api.audit_objects import EventsPage, event_object
 from calipso.api.auth import signed_in
 from calipso.api.context import Context, context_of, require_auditor
 from calipso.api.proxies import absolute_url, inner_path
+from calipso.api.reach_objects import members_object, reach_object
 from calipso.api.readings import readings_of
-from calipso.api.wire import format_time, json, read_count
+from calipso.api.wire import format_time, json, read_count, read_text
 from calipso.backend import Backend
 from calipso.errors import Invalid, NotVisibleYet
 from calipso.moments import parse_bound
@@ -26,12 +28,14 @@ from calipso.projections.audit import history
 from calipso.projections.audit.history import Entry
 from calipso.projections.audit.question import Question, select
 from calipso.projections.audit.selection import Selection
+from calipso.projections.containers import Containers
 
 blueprint = Blueprint("audit")
 
 WORDS = ("stream", "user", "experiment", "container", "kind", "type", "actor", "correlation")
 _ORDERS = ("oldest", "newest")
 _PAGE, _PAGE_LIMIT = 100, 1000
+_NAMED = 20
 
 
 @blueprint.get("/audit/events/")
@@ -52,11 +56,45 @@ async def events(request: Request) -> HTTPResponse:
     return json(body)
 
 
-async def until_audited(context: Context) -> int:
-    """Wait until the audit tells of all that is stored now, and give how far it does; it may be behind all the same."""
+@blueprint.get("/audit/reach/")
+@signed_in
+async def reach(request: Request) -> HTTPResponse:
+    """Who could reach a data set at a moment, through what, and why."""
+    require_auditor(request)
+    context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
+    dataset = read_text(request.args.get("dataset"), "dataset")
+    await until_audited(context, Containers.name)
+    found = await context.look(lambda connection: reach_object(context.backend, connection, dataset, moment))
+    # a folder may have a person's name; an experiment has not
+    asked = {"experiments": ", ".join(sorted({way.experiment for way in found.ways if way.experiment})[:_NAMED])}
+    await readings_of(request).record(request, "reach", None, {**asked, "at": request.args.get("at") or "now"})
+    return json(found)
+
+
+@blueprint.get("/audit/members/")
+@signed_in
+async def members(request: Request) -> HTTPResponse:
+    """The members of an experiment at a moment, with the events that made them so."""
+    require_auditor(request)
+    context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
+    text = read_text(request.args.get("experiment"), "experiment")
+    asked = {"experiment": text, "at": request.args.get("at") or "now"}
+    await until_audited(context)
+    found = await context.look(lambda connection: members_object(context.backend, connection, text, moment))
+    await readings_of(request).record(request, "members", None, asked)
+    return json(found)
+
+
+async def until_audited(context: Context, *besides: str) -> int:
+    """Wait until the audit tells of all that is stored now, and give how far it does; it may be behind all the same.
+
+    Args:
+        context: of the request.
+        besides: other projections that must show all, too.
+    """
     head = await asyncio.to_thread(context.backend.store.head)
     with contextlib.suppress(NotVisibleYet):
-        await context.waiting.until_shown((audit.AUDIT,), head, "")
+        await context.waiting.until_shown((audit.AUDIT, *besides), head, "")
     return await context.look(audit.position)
 
 

@@ -11,6 +11,7 @@ from calipso.api.images import ImageBody
 from calipso.api.outside.icat import InvestigationUser
 from calipso.api.past import AT
 from calipso.api.quotas import QuotaBody
+from calipso.api.reach_objects import MembersObject, ReachObject
 from calipso.api.sessions import CredentialsBody
 from calipso.api.umbrella import UmbrellaBody, UmbrellaSession
 from calipso.api.users import RoleBody
@@ -133,6 +134,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/containers/{number}"): _ok(objects.ContainerObject, query=AT),
     ("POST", "/containers/{number}/enter"): _ok(objects.PlaceObject),
     ("GET", "/audit/events/"): _ok(EventsPage, query={**_HISTORY, **_CURSOR}),
+    ("GET", "/audit/reach/"): _ok(ReachObject, query={"dataset": "a folder of the targets", **AT}),
+    ("GET", "/audit/members/"): _ok(MembersObject, query={"experiment": "a public number or a uuid", **AT}),
     ("GET", "/enter/"): _for_browsers(query={"t": "base64 of un=ACCOUNT&up=PASSWORD"}),
     ("GET", "/resource/list/{username}/"): _CONTAINERS,
     ("GET", "/resource/run/{username}/{experiment}/{public_name}/"): _RUN,

@@ -3,6 +3,7 @@
 import typer
 
 from calipso.cli import (
+    as_of,
     containers,
     deadletters,
     effective_settings,
@@ -47,6 +48,11 @@ app.command(
     epilog="Examples: `calipso verify`, `calipso verify --from 100000`, "
     "`calipso verify --checkpoint calipso.checkpoint --public-key calipso.pem`",
 )(proving.verify)
+app.command(
+    "as-of",
+    epilog="Examples: `calipso as-of 2026-11-20T14:03:00Z containers ada`, "
+    "`calipso as-of 2026-11-20T14:03:00Z who-could /tmp/data/p1`",
+)(as_of.as_of)
 app.command(
     "settings",
     epilog="Examples: `calipso settings`, `calipso settings --changed`, `calipso settings --json`; exit status 78 when "

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Engine, MetaData, exists, insert, or_, select, true
 from sqlalchemy.schema import CreateTable
 
-from calipso.errors import Unavailable
 from calipso.events.container import ContainerEvent
-from calipso.events.envelope import History, Unreadable
+from calipso.events.envelope import History
 from calipso.events.experiment import ExperimentEvent, MemberAdded
 from calipso.events.image import ImageEvent
 from calipso.events.naming import quota_stream
@@ -24,6 +24,7 @@ from calipso.events.quota import QuotaEvent
 from calipso.events.user import ExperimentMarkedFavorite, ExperimentUnmarkedFavorite
 from calipso.projections import containers
 from calipso.projections.audit import AUDIT, entries
+from calipso.projections.audit.reading import readable
 from calipso.projections.containers import Containers
 from calipso.projections.experiments import Experiments
 from calipso.projections.folding import any_of, topics_of
@@ -59,14 +60,9 @@ class Past:
         Raises:
             Unavailable: one of them was written by a newer program.
         """
-        query = select(entries.c.position).where(entries.c.position <= self.position, *conditions)
-        places = self.connection.execute(query.order_by(entries.c.position)).scalars().all()
-        for first in range(0, len(places), _AT_ONCE):
-            found = self.history.at(places[first : first + _AT_ONCE])
-            for recorded in found:
-                if isinstance(recorded.event, Unreadable):
-                    raise Unavailable(f"the state at position {recorded.position}", recorded.event.reason)
-            model.apply(self.connection, [r for r in found if model.topics is None or r.topic in model.topics])
+        events = readable(self.connection, self.history, self.position, *conditions)
+        while batch := list(islice(events, _AT_ONCE)):
+            model.apply(self.connection, batch)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,10 +25,10 @@ from tests.builders import (
     user_registered,
     uuid_of,
 )
+from tests.projections.recorded import append, stored
 from tests.projections.rows import READ_MODELS, apply
 
 from calipso.codec import Codec
-from calipso.commands.store import Cause
 from calipso.errors import Invalid, NotFound
 from calipso.events.container import ContainerStarted
 from calipso.events.envelope import Event, Recorded, Unreadable
@@ -64,12 +64,8 @@ EVENTS: tuple[Event, ...] = (
 @pytest.fixture
 def store() -> MemoryStore:
     """A store with these events."""
-    made = MemoryStore(Codec(MemorySubjectKeys()))
-    for event in EVENTS:
-        command_id = uuid4()
-        actor = f"user:{event.stream}" if event == EVENTS[-1] else "service:test"
-        why = Cause(command_id=command_id, actor=actor, correlation_id=command_id, causation_id=command_id)
-        made.append([event], expected={}, cause=why)
+    made = stored(*EVENTS[:-1])
+    append(made, EVENTS[-1], actor=f"user:{BOB}")
     return made
 
 

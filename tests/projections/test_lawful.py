@@ -18,7 +18,6 @@ from calipso.commands.dispatch import Dispatcher, cause_of
 from calipso.commands.handling import CONTAINER, QUOTA
 from calipso.commands.policy import Policy
 from calipso.errors import CalipsoError
-from calipso.events.envelope import Recorded
 from calipso.events.naming import quota_stream
 from calipso.events.values import FailureReason, Runtime
 from calipso.projections import containers, quotas
@@ -119,7 +118,8 @@ CUTS = st.lists(st.integers(0, 200), max_size=4)
 @settings(max_examples=50, deadline=None)
 @given(commands=LISTS, cuts=CUTS)
 def test_read_models_show_what_the_streams_tell(read_models: Engine, commands: list[object], cuts: list[int]) -> None:
-    dispatcher, events = _obey([*BEGIN, *commands])
+    dispatcher, store = obey([*BEGIN, *commands])
+    events = store.read(after=0, limit=10_000).events
     with rolled_back(read_models) as connection:
         for model in READ_MODELS:
             apply(model, connection, events, cuts)
@@ -136,13 +136,13 @@ def test_read_models_show_what_the_streams_tell(read_models: Engine, commands: l
 @settings(max_examples=20, deadline=None)
 @given(commands=LISTS)
 def test_a_rebuild_gives_what_was_followed_live(read_models: Engine, commands: list[object]) -> None:
-    _, events = _obey([*BEGIN, *commands])
+    events = obey([*BEGIN, *commands])[1].read(after=0, limit=10_000).events
     for model in READ_MODELS:
         assert rows_rebuilt(model, read_models, events) == rows_after(model, read_models, events, range(len(events)))
 
 
-def _obey(commands: Sequence[object]) -> tuple[Dispatcher, Sequence[Recorded]]:
-    """Obey the commands that can be obeyed; gives the dispatcher and all that it stored."""
+def obey(commands: Sequence[object]) -> tuple[Dispatcher, MemoryStore]:
+    """Obey the commands that can be obeyed; gives the dispatcher, and the store with all that it stored."""
     store = MemoryStore(Codec(MemorySubjectKeys()))
     dispatcher = Dispatcher(store, POLICY)
     obeyed = 0
@@ -153,4 +153,4 @@ def _obey(commands: Sequence[object]) -> tuple[Dispatcher, Sequence[Recorded]]:
         except CalipsoError:
             continue
     assert obeyed >= len(BEGIN)
-    return dispatcher, store.read(after=0, limit=10_000).events
+    return dispatcher, store

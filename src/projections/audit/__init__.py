@@ -4,6 +4,7 @@ The events themselves are read from the store. No row holds personal data, so an
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from posixpath import normpath
 from typing import Any
 from uuid import UUID
 
@@ -141,11 +142,20 @@ def _named(events: Sequence[Recorded]) -> Sequence[Row]:
 
 def _folders(events: Sequence[Recorded]) -> Sequence[Row]:
     return [
-        {"source": volume.source, "position": recorded.position, "experiment_id": recorded.event.experiment_id}
+        {
+            "source": plain_path(volume.source),
+            "position": recorded.position,
+            "experiment_id": recorded.event.experiment_id,
+        }
         for recorded in events
         if isinstance(recorded.event, SessionAdded | SessionChanged)
         for volume in recorded.event.session.volumes
     ]
+
+
+def plain_path(path: str) -> str:
+    """An absolute path without what means nothing in it."""
+    return "/" + normpath(path).lstrip("/")
 
 
 def names_of(connection: Connection, ids: Collection[UUID]) -> Mapping[UUID, str]:
