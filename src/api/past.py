@@ -28,7 +28,8 @@ def moment_of(request: Request) -> datetime | None:
     Raises:
         Invalid: it is no time, has no zone, or lies in the future.
     """
-    text = request.args.get("at")
+    # one without a value must not be taken for the present
+    text = dict(request.get_query_args(keep_blank_values=True)).get("at")
     return None if text is None else parse_moment(text, "at")
 
 

@@ -1,0 +1,187 @@
+"""The past over HTTP: `?at=`, members, and who could reach a data set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import insert
+from tests.api.conftest import Api
+from tests.api.visitors import People, Visitor, obey, people_of
+
+from calipso.commands.container import ClaimContainer, RecordContainerStarted, RecordContainerStopped, StopContainer
+from calipso.commands.experiment import AddExperiment, AddMember, AddSession, RemoveMember
+from calipso.commands.image import AddImage, WithdrawImage
+from calipso.commands.quota import AssignQuota
+from calipso.commands.request import RequestContainer, SessionWanted, TargetOffered
+from calipso.commands.user import GrantRole
+from calipso.events.experiment import ExperimentDetails, SessionDetails
+from calipso.events.naming import container_name
+from calipso.events.user import Role
+from calipso.events.values import ImageSpec, Limits, Mode, Placement, Protocol, Resources, Runtime, Volume
+from calipso.projections.guacamole.tables import connection_history
+
+SMALL = Resources(millicores=1000, memory=2**30, disk=2**30)
+LIMITS = Limits(containers=2, resources=SMALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What happened, and a moment in its middle: while a container ran beside an experiment's data."""
+
+    image: str
+    proposal: str
+    container_id: UUID
+    moment: str
+
+
+@pytest.fixture(scope="module")
+def people(api: Api) -> People:
+    found = people_of(api)
+    obey(api, GrantRole(user_id=found.bob.user_id, role=Role.AUDITOR))
+    return found
+
+
+@pytest.fixture(scope="module")
+def story(api: Api, people: People) -> Story:
+    naming, word = api.backend.installation.naming, uuid4().hex[:8]
+    told = Story(image=f"image-{word}", proposal=f"P-{word}", container_id=uuid4(), moment="")
+    key: dict[str, Any] = {"experiment_id": naming.experiment(told.proposal), "proposal_id": told.proposal}
+    image_id, ada = naming.image(told.image), people.ada.user_id
+    one: dict[str, Any] = {"container_id": told.container_id}
+    spec = ImageSpec(reference="desktop:12", runtime=Runtime.DOCKER, protocol=Protocol.VNC, resources=SMALL)
+    folder = Volume(source=f"/tmp/data/{word}", bind="/p", mode=Mode.READ_ONLY)
+    session = SessionDetails(session_number="1", start=None, end=None, subject="", body="", volumes=(folder,))
+    before: Sequence[object] = [
+        AddImage(image_id=image_id, name=told.image, spec=spec),
+        AddExperiment(**key, details=ExperimentDetails(title="Ice", description="", beam_line="B")),
+        AddSession(**key, session=session),
+        AddMember(**key, user_id=ada, membership_id=uuid4()),
+        RequestContainer(
+            **one,
+            user_id=ada,
+            image_id=image_id,
+            image_name=told.image,
+            label="1",
+            info=told.proposal,
+            session=SessionWanted(**key, session_number="1"),
+            targets=(TargetOffered(target_id=naming.target("docker"), name="docker"),),
+        ),
+        ClaimContainer(**one, claimant="docker/0"),
+        RecordContainerStarted(
+            **one, claimant="docker/0", placement=Placement(runtime_id="9f", name="c"), image_digest=""
+        ),
+    ]
+    obey(api, *before)
+    moment = api.backend.store.at([api.backend.store.head()])[0].time
+    after: Sequence[object] = [
+        StopContainer(**one),
+        RecordContainerStopped(**one),
+        RemoveMember(**key, user_id=ada),
+        WithdrawImage(image_id=image_id, name=told.image),
+        AssignQuota(user_id=ada, limits=LIMITS),
+    ]
+    obey(api, *after)
+    engine = api.backend.guacamole_engine
+    assert engine is not None
+    with engine.begin() as connection:
+        begin = moment - timedelta(seconds=1)
+        name = container_name(told.container_id)
+        row = {"username": "u", "connection_name": name, "remote_host": "10.0.0.7", "start_date": begin}
+        connection.execute(insert(connection_history).values(**row))
+    return Story(
+        image=told.image, proposal=told.proposal, container_id=told.container_id, moment=quote(moment.isoformat())
+    )
+
+
+async def ask(visitor: Visitor, path: str) -> Any:  # noqa: ANN401 - JSON
+    answer = await visitor.get(path)
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+async def test_what_was_shown_then_is_shown(people: People, story: Story) -> None:
+    ada, at = people.ada, f"?at={story.moment}"
+    for path in ("/containers/", "/activecontainers/", f"/resource/list/{ada.name}/", f"/users/{ada.name}/containers/"):
+        (then,) = await ask(ada, f"{path}{at}")
+        assert (then["container_name"], then["container_status"]) == (container_name(story.container_id), "created")
+        assert then["image"] is not None
+        now = await ask(ada, path)
+        assert [each["container_status"] for each in now] == (["stopped"] if path == "/containers/" else [])
+    assert (await ask(ada, f"/containers/{then['id']}{at}"))["container_status"] == "created"
+    assert (await ask(ada, f"/containers/{then['id']}"))["container_status"] == "stopped"
+    assert (await ask(ada, f"/used_quota/{ada.name}/{at}"))["max_simultaneous"] == 1
+    assert (await ask(ada, f"/used_quota/{ada.name}/"))["max_simultaneous"] == 0
+    assert (await ask(ada, f"/quota/{ada.name}/{at}"))["max_simultaneous"] == 5
+    assert (await ask(ada, f"/quota/{ada.name}/"))["max_simultaneous"] == 2
+    found = await ask(ada, f"/users/{ada.name}/experiments/{at}&search=ice")
+    assert [each["proposal_id"] for each in found["results"]] == [story.proposal]
+    assert (await ask(ada, f"/users/{ada.name}/experiments/"))["count"] == 0
+    assert story.image in {each["public_name"] for each in await ask(ada, f"/images/{at}")}
+    assert (await ask(ada, f"/images/{story.image}/{at}"))["public_name"] == story.image
+    assert (await ada.get(f"/images/{story.image}/")).status == 404
+
+
+async def test_auditors_look_back_at_others_and_are_recorded(people: People, story: Story) -> None:
+    ada, auditor, at = people.ada, people.bob, f"?at={story.moment}"
+    assert len(await ask(auditor, f"/resource/list/{ada.name}/{at}")) == 1
+    assert (await auditor.get(f"/resource/list/{ada.name}/")).status == 403
+    assert container_name(story.container_id) in {c["container_name"] for c in await ask(auditor, f"/containers/{at}")}
+    assert await ask(auditor, "/containers/") == []
+    readings = (await ask(people.admin, f"/audit/events/?actor={auditor.name}&kind=audit"))["results"]
+    looked = {(each["data"]["what"], each["data"]["user_id"]) for each in readings}
+    assert {("resource/list", str(ada.user_id)), ("containers", None)} <= looked
+
+
+async def test_an_ordinary_user_looks_back_at_their_own_only(api: Api, people: People, story: Story) -> None:
+    eve = Visitor(api=api, name=api.add_user())
+    obey(api)
+    at = f"?at={story.moment}"
+    assert (await eve.get(f"/resource/list/{people.ada.name}/{at}")).status == 403
+    assert await ask(eve, f"/containers/{at}") == []
+    (then,) = await ask(people.ada, f"/containers/{at}")
+    assert (await eve.get(f"/containers/{then['id']}{at}")).status == 404
+    assert (await eve.get(f"/audit/reach/?dataset=/tmp/data{at.replace('?', '&')}")).status == 403
+    assert (await eve.get("/audit/members/?experiment=P1")).status == 403
+
+
+@pytest.mark.parametrize("path", ["/containers/", "/images/", "/containers/1", "/audit/reach/?dataset=/tmp/data"])
+async def test_a_time_that_is_none_is_told(people: People, path: str) -> None:
+    future = (datetime.now(UTC) + timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
+    for text in ("", "yesterday", "2026-11-20T14:03:00", future):
+        joined = "&" if "?" in path else "?"
+        answer = await people.admin.get(f"{path}{joined}at={text}")
+        assert answer.field() == (400, "at"), (text, answer.body)
+
+
+async def test_who_could_reach_a_data_set(people: People, story: Story) -> None:
+    word = story.proposal.removeprefix("P-")
+    found = await ask(people.bob, f"/audit/reach/?dataset=/tmp/data/{word}&at={story.moment}")
+    member, opened = found["ways"]
+    assert (member["how"], member["user"], member["openings"]) == ("could_start", people.ada.name, None)
+    assert (opened["how"], opened["container"]) == ("opened", container_name(story.container_id))
+    assert [(each["address"], each["then"]) for each in opened["openings"]] == [("10.0.0.7", True)]
+    assert [each["type"] for each in opened["evidence"]] == [
+        "MemberAdded", "ContainerRequested", "ContainerStarting", "ContainerStarted",
+    ]  # fmt: skip
+    assert "was open through Guacamole, from 10.0.0.7" in opened["why"]
+    assert found["note"] == ""
+    assert (await ask(people.bob, f"/audit/reach/?dataset=/tmp/data/{word}"))["ways"] == []
+    (reading, *_) = (await ask(people.admin, f"/audit/events/?actor={people.bob.name}&type=HistoryRead&order=newest"))[
+        "results"
+    ]
+    assert (reading["data"]["what"], reading["data"]["asked"]) == ("reach", {"experiments": "", "at": "now"})
+    assert (await people.bob.get("/audit/reach/?dataset=tmp")).field() == (400, "dataset")
+    assert (await people.bob.get("/audit/reach/")).field() == (400, "dataset")
+
+
+async def test_members_at_a_moment(people: People, story: Story) -> None:
+    path = f"/audit/members/?experiment={story.proposal}"
+    then = await ask(people.bob, f"{path}&at={story.moment}")
+    assert [(each["user"], each["evidence"]["type"]) for each in then["members"]] == [(people.ada.name, "MemberAdded")]
+    now = await ask(people.bob, path)
+    assert (now["offered"], now["members"]) == (True, [])
+    assert (await people.bob.get("/audit/members/?experiment=none")).status == 404
