@@ -51,8 +51,10 @@ class Result:
         return shown | {"ratio": self.ratio}
 
 
-def rate(name: str, ours: Sequence[Slice], limit: Sequence[Slice], *, wanted: float) -> Result:
-    """Operations a second beside those of the limit."""
+def rate(
+    name: str, ours: Sequence[Slice], limit: Sequence[Slice], *, wanted: float, rss_mb: float | None = None
+) -> Result:
+    """Operations a second beside those of the limit; `rss_mb` if they were done by another process than this one."""
     rates = [one.rate for one in ours]
     operations = sum(len(one.latencies) for one in ours)
     return Result(
@@ -62,7 +64,7 @@ def rate(name: str, ours: Sequence[Slice], limit: Sequence[Slice], *, wanted: fl
         unit="/s",
         spread=(min(rates), max(rates)),
         cpu_ms=sum(one.cpu_seconds for one in ours) / max(operations, 1) * 1000,
-        rss_mb=peak_memory(),
+        rss_mb=peak_memory() if rss_mb is None else rss_mb,
         wanted=f">= {wanted}",
     )
 
