@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -74,6 +75,7 @@ BLUEPRINTS: Sequence[Blueprint] = (
 _BODY_BYTES = 2**20
 _HEAD_BYTES = 2**14  # the most that the library allows; browsers bring the cookies of a whole portal
 _REQUEST_SECONDS = 30  # for a head, and again for its body
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _SLACK_SECONDS = 120  # a held request is answered by us, not cut off by the server
 
 
@@ -155,7 +157,7 @@ async def _conclude(request: Request, response: BaseHTTPResponse) -> None:
     route = f"/{request.route.path}".replace(":str>", ">") if request.route else "(none)"
     method = request.method if request.method in HTTP_METHODS else "(other)"
     request.app.ctx.metrics.request(method, route, response.status, seconds)
-    tell = _log.debug if getattr(request.route and request.route.ctx, "open", False) else _log.info
+    tell = _log.debug if _is_quiet(request, response) else _log.info
     tell(
         "request",
         method=method,
@@ -163,3 +165,12 @@ async def _conclude(request: Request, response: BaseHTTPResponse) -> None:
         status=response.status,
         ms=round(seconds * 1000, 1),
     )
+
+
+def _is_quiet(request: Request, response: BaseHTTPResponse) -> bool:
+    """Whether only those want to hear of it who want to hear of everything: a probe, or what was read and found."""
+    context = request.route and request.route.ctx
+    if getattr(context, "open", False):
+        return True
+    is_reading = request.method in _READING and not getattr(context, "changes", False)
+    return is_reading and response.status < HTTPStatus.BAD_REQUEST

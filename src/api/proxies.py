@@ -8,6 +8,7 @@ import hmac
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -70,7 +71,7 @@ class Proxies:
         Raises:
             Invalid: its host, or what a trusted proxy says of it, is malformed or not allowed.
         """
-        peer = _read_address(request.ip)
+        peer = _peer(request.ip)
         scheme = "https" if request.conn_info and request.conn_info.ssl else "http"
         host = _read_host("Host", request.headers.get("host", "")) if "host" in request.headers else ""
         prefix, is_behind = "", self._trusts(peer)
@@ -188,6 +189,10 @@ def _read_address(text: str) -> Address | None:
     except ValueError:
         return None
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+# the same few proxies and browsers ask again and again
+_peer = lru_cache(maxsize=1024)(_read_address)
 
 
 def _read_scheme(text: str) -> str:
