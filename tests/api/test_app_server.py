@@ -49,6 +49,7 @@ class Process:
             **os.environ,
             "CALIPSO_DATABASE_URL": backend.settings.database_url,
             "CALIPSO_MASTER_KEYS": backend.settings.master_keys.get_secret_value(),
+            "CALIPSO_LOG_LEVEL": "debug",  # nothing may be told at any level
             "CALIPSO_PORT": str(port),
         }
         with self.log.open("wb") as log:
