@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -63,7 +64,8 @@ class House:
             key_number=1,
         )
         self.store = MemoryStore(Codec(MemorySubjectKeys()))
-        self.dispatcher = Dispatcher(self.store, policy)
+        self._leap = timedelta()
+        self.dispatcher = Dispatcher(self.store, policy, clock=lambda: datetime.now(UTC) + self._leap)
         self.user_id = uuid4()
         self.dispatch(RegisterUser(user_id=self.user_id, name_id=NAMING.user_name("ada"), name="ada"))
 
@@ -95,6 +97,18 @@ class House:
             stopped_limit=timedelta(seconds=self.stopped_limit),
             told=lambda ok, detail: self.told.append((ok, detail)),
         )
+
+    @contextmanager
+    def clock(self, leap: timedelta) -> Iterator[None]:
+        """Let commands see a clock that is off by so much, as before or after it leaps."""
+        self._leap = leap
+        yield
+        self._leap = timedelta()
+
+    def requested(self) -> list[UUID]:
+        """Every container that was ever requested."""
+        stored = [r.event for r in self.store.read(after=0, limit=10_000).events]
+        return [event.container_id for event in stored if isinstance(event, ContainerRequested)]
 
     def dispatch(self, command: object) -> None:
         self.dispatcher.dispatch(command, cause_of("service:test"))

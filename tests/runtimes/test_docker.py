@@ -16,6 +16,7 @@ from tests.runtimes.docker_binding import DockerBinding
 from tests.runtimes.optional_contract import ForceContract, ServiceContract
 from tests.runtimes.orders import RESOURCES, SECRET, order, wait_until
 from tests.runtimes.proxy import Proxy
+from tests.runtimes.reconciling_contract import ReconcilingContract
 
 from calipso.errors import Unavailable
 from calipso.events.values import FailureReason, Protocol, Resources, Runtime
@@ -31,6 +32,10 @@ def binding(docker_binding: DockerBinding) -> DockerBinding:
 
 class TestDocker(RuntimeContract, ForceContract, ServiceContract):
     """The contract."""
+
+
+class TestReconciledDocker(ReconcilingContract):
+    """What the reconciler does."""
 
 
 def with_resources(wanted: Order, resources: Resources) -> Order:

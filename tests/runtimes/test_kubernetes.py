@@ -7,6 +7,7 @@ from tests.runtimes.kubernetes_api_contract import ApiContract
 from tests.runtimes.kubernetes_contract import KubernetesContract
 from tests.runtimes.kubernetes_volumes_contract import VolumesContract
 from tests.runtimes.optional_contract import ForceContract, ServiceContract
+from tests.runtimes.reconciling_contract import ReconcilingContract
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -18,6 +19,10 @@ def binding(cluster_binding: ClusterBinding) -> ClusterBinding:
 
 class TestKubernetes(RuntimeContract, ForceContract, ServiceContract):
     """The contract, on pods."""
+
+
+class TestReconciledKubernetes(ReconcilingContract):
+    """What the reconciler does."""
 
 
 class TestCluster(KubernetesContract):

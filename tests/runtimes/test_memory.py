@@ -7,6 +7,7 @@ from tests.runtimes.binding import Reality
 from tests.runtimes.contract import RuntimeContract
 from tests.runtimes.optional_contract import ForceContract, ServiceContract
 from tests.runtimes.orders import image, order
+from tests.runtimes.reconciling_contract import ReconcilingContract
 
 from calipso.events.values import FailureReason, ImageSpec, Mode, Protocol, Runtime
 from calipso.runtimes.memory import MemoryRuntime, MemoryWorld
@@ -76,6 +77,10 @@ def binding() -> Iterator[MemoryBinding]:
     made = MemoryBinding()
     yield made
     made.world.close()
+
+
+class TestReconciledMemory(ReconcilingContract):
+    """What the reconciler does."""
 
 
 class TestMemory(RuntimeContract, ForceContract, ServiceContract):

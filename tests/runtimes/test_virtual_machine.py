@@ -10,6 +10,7 @@ import pytest
 from tests.runtimes.contract import RuntimeContract
 from tests.runtimes.optional_contract import ServiceContract
 from tests.runtimes.orders import IDENTITY, order, volumes_of
+from tests.runtimes.reconciling_contract import ReconcilingContract
 from tests.runtimes.virtual_machine_binding import PretendingBinding
 
 from calipso.events.values import FailureReason, Protocol
@@ -23,6 +24,10 @@ def binding() -> Iterator[PretendingBinding]:
     made = PretendingBinding()
     yield made
     made.close()
+
+
+class TestReconciledTestDriver(ReconcilingContract):
+    """What the reconciler does."""
 
 
 class TestOnTheTestDriver(RuntimeContract, ServiceContract):
