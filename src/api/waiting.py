@@ -14,16 +14,16 @@ from uuid import UUID
 import structlog
 
 from calipso.api.memory import Memory
+from calipso.api.shown import Shown
 from calipso.commands.store import Store
 from calipso.database import ACCOUNTS, SHOWN, STORED, Database
-from calipso.errors import NotVisibleYet, Unavailable
+from calipso.errors import Unavailable
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EVENT_TYPES, Recorded
 from calipso.parts import Parts, parse_notice
 
 _log = structlog.get_logger()
 
-SHOWN_WITHIN_SECONDS = 5.0
 _BATCH = 500
 _GATHER_SECONDS = 0.003  # what comes together is read together
 _CONTAINER_TOPICS = frozenset(
@@ -47,8 +47,7 @@ class Waiting:
         self._database = database
         self._store = store
         self._parts = parts
-        self._shown: dict[str, int] = {}
-        self._shown_changed = asyncio.Condition()
+        self._shown = Shown()
         self._followed: dict[UUID, list[asyncio.Queue[Recorded]]] = {}
         self._position = 0
         self._stored = asyncio.Event()
@@ -69,7 +68,7 @@ class Waiting:
             async for channel, payload in self._database.listen(STORED, SHOWN, ACCOUNTS):
                 self._tell_memories(channel, payload)
                 if channel == SHOWN:
-                    await self._tell_shown(parse_notice(payload))
+                    self._shown.tell(parse_notice(payload))
                 elif not channel or ContainerEvent.kind in payload.split(","):
                     self._is_look_due |= not channel
                     self._stored.set()
@@ -90,22 +89,12 @@ class Waiting:
                 _log.warning("waiting requests are not served", reason=str(error))
 
     async def until_shown(self, projections: Sequence[str], position: int, event_id: str) -> None:
-        """Wait until all the projections show an event.
+        """Wait until all the projections show an event, for longer while they come nearer.
 
         Raises:
             NotVisibleYet: they did not in time; the event is stored all the same.
         """
-        missing = set(projections)
-
-        def all_shown() -> bool:
-            missing.difference_update([name for name in missing if self._shown.get(name, 0) >= position])
-            return not missing
-
-        try:
-            async with asyncio.timeout(SHOWN_WITHIN_SECONDS), self._shown_changed:
-                await self._shown_changed.wait_for(all_shown)
-        except TimeoutError:
-            raise NotVisibleYet(tuple(sorted(missing)), event_id) from None
+        await self._shown.until(projections, position, event_id)
 
     @contextlib.contextmanager
     def following(self, container_id: UUID) -> "Iterator[Following]":
@@ -123,7 +112,7 @@ class Waiting:
         if everywhere:
             parts = await asyncio.to_thread(self._parts.all)
             self._tell_memories(SHOWN)  # what is in them may not have been heard of yet
-            await self._tell_shown({part.name: part.position for part in parts})
+            self._shown.tell({part.name: part.position for part in parts})
         if self._followed:
             await self._read_new()
             return
@@ -142,12 +131,6 @@ class Waiting:
             self._position = page.last
             if page.last == position:
                 return
-
-    async def _tell_shown(self, positions: dict[str, int]) -> None:
-        async with self._shown_changed:
-            for name, position in positions.items():
-                self._shown[name] = max(position, self._shown.get(name, 0))
-            self._shown_changed.notify_all()
 
 
 class Following:

@@ -1,4 +1,4 @@
-"""`ops/bench/burst` in small: what is too much is refused with a word on when to come back, what was accepted is done."""
+"""`ops/bench/burst` in small: what is too much is refused until later, what was accepted is done."""
 
 import json
 import os
@@ -16,7 +16,8 @@ PROGRAM = Path(__file__).parents[2] / "ops" / "bench" / "burst"
 def test_a_burst_is_refused_in_part_and_what_was_accepted_is_done(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     env = {**os.environ, "CALIPSO_MAX_HELD_REQUESTS": "30", "CALIPSO_MAX_HELD_REQUESTS_PER_USER": "4"}
-    command = [sys.executable, PROGRAM, "--requests", "500", "--seconds", "3", "--users", "20", "--json", figures]
+    size = ("--requests", "500", "--seconds", "3", "--users", "20")
+    command = [sys.executable, str(PROGRAM), *size, "--json", str(figures)]
     ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found: dict[str, Any] = json.loads(figures.read_text())

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -21,6 +22,8 @@ from calipso.backend import Backend
 from calipso.commands.image import AddImage
 from calipso.errors import TooManyRequests, Unavailable
 from calipso.events.values import Runtime
+
+N = TypeVar("N", int, float)
 
 
 def test_what_is_held_is_counted_by_user_and_in_all() -> None:
@@ -52,6 +55,13 @@ def bounded(make_backend: Callable[..., Backend], **given: int) -> Iterator[Api]
         backend.close()
 
 
+async def until(ask: Callable[[], Awaitable[N]], is_wanted: Callable[[N], bool]) -> None:
+    """Ask again and again until the answer is the one that is wanted."""
+    async with asyncio.timeout(60):
+        while not is_wanted(await ask()):  # noqa: ASYNC110 - what is awaited is another process', as it were
+            await asyncio.sleep(0.05)
+
+
 async def held(api: Api) -> float:
     """The number of held runs, as monitoring sees it."""
     async with api.anonymous() as session, session.get("/metrics") as answer:
@@ -65,9 +75,7 @@ async def running(api: Api, session: aiohttp.ClientSession, name: str, number: i
     """Runs that nobody provisions, and that are held until the client goes away."""
     before = await held(api)
     tasks = [asyncio.create_task(_run(session, name, f"own{n}")) for n in range(number)]
-    async with asyncio.timeout(20):
-        while await held(api) < before + number:
-            assert not any(task.done() for task in tasks)
+    await until(lambda: held(api), lambda found: found >= before + number)
     yield
     for task in tasks:
         task.cancel()
@@ -96,13 +104,8 @@ async def test_runs_beyond_the_most_are_refused_and_heard_again_later(make_backe
                 assert (status, after) == (503, "5")
                 assert "too many requests wait for their outcome" in str(body["error"])
                 # what is not held is served, and refusals reserved nothing
-                async with asyncio.timeout(20):
-                    while await listed(hers, ada) < 2:
-                        pass
-                assert await listed(hers, ada) == 2
-            async with asyncio.timeout(20):
-                while await held(api):
-                    pass
+                await until(lambda: listed(hers, ada), lambda found: found == 2)
+            await until(lambda: held(api), lambda found: found == 0)
             async with running(api, hers, ada, 0), hers.get("/images/") as answer:
                 assert answer.status == 200
 
@@ -131,11 +134,12 @@ async def test_connections_beyond_the_most_are_answered_and_ended(
             with idle(api, 3), pytest.raises(aiohttp.ClientConnectionError):
                 async with api.anonymous() as session, session.get("/settings/"):
                     pass
-        async with asyncio.timeout(20):
-            while True:
-                async with api.basic(name) as session, session.get("/images/") as answer:
-                    if answer.status == 200:
-                        break
+
+        async def status() -> int:
+            async with api.basic(name) as session, session.get("/images/") as answer:
+                return answer.status
+
+        await until(status, lambda found: found == 200)
 
 
 def test_a_process_may_open_as_many_files_as_its_connections_need() -> None:
