@@ -25,6 +25,7 @@ from calipso.projections.shared_log import SharedLog
 from calipso.proof import chain
 from calipso.proof.chain import CHAIN_DDL, Chain
 from calipso.relay import Relay
+from calipso.relay import republish as renew_stream
 from calipso.runtimes.docker import DockerRuntime
 from calipso.runtimes.kubernetes import KubernetesRuntime
 from calipso.runtimes.protocol import ContainerRuntime, Target
@@ -36,6 +37,8 @@ from calipso.settings import Settings
 from calipso.vault import SUBJECT_KEYS_DDL
 
 _log = structlog.get_logger()
+
+_PATIENCE_SECONDS = 5.0  # of commands, for the bus
 
 
 def migrate(backend: Backend, *, make_guacamole: bool) -> None:
@@ -120,6 +123,27 @@ async def relay(backend: Backend) -> None:
     """Relay events to the bus, for ever."""
     async with backend.bus("calipso relay") as connected:
         await Relay(backend.database, backend.store, connected, backend.parts).run()
+
+
+async def republish(backend: Backend) -> None:
+    """Empty the stream on the bus, and let the relay publish every event again.
+
+    Raises:
+        Conflict: a relay is publishing.
+        Unavailable: the bus does not answer.
+    """
+    async with backend.bus("calipso republish", patience=_PATIENCE_SECONDS) as found:
+        await renew_stream(backend.database, found, backend.parts)
+
+
+async def stream_position(backend: Backend) -> int | None:
+    """The position of the last event on the bus, 0 when there is none; None when the bus does not answer."""
+    try:
+        async with backend.bus("calipso restore", patience=_PATIENCE_SECONDS) as found:
+            await found.ensure_streams()
+            return (await found.tail()).position or 0
+    except Unavailable:
+        return None
 
 
 def target_named(settings: Settings, name: str) -> Target:

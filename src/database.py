@@ -12,7 +12,7 @@ import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, create_engine
 
 from calipso.errors import Unavailable
@@ -73,6 +73,21 @@ class Database:
             with self.datastore.get_connection() as connection:
                 yield connection
         except (OperationalError, InterfaceError) as error:
+            raise Unavailable("the event store", str(error).strip()) from error
+
+    @contextmanager
+    def alone(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """A connection of its own with one transaction, for work that takes long.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        try:
+            with psycopg.connect(
+                self.url, connect_timeout=int(_CONNECT_SECONDS), row_factory=dict_row, application_name="calipso alone"
+            ) as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable("the event store", str(error).strip()) from error
 
     def engine(self) -> Engine:

@@ -5,7 +5,9 @@ containers for their own.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 from calipso.credentials import KEY_BYTES, MasterKeys
@@ -24,6 +26,9 @@ CREATE TABLE IF NOT EXISTS installation (
     naming_key bytea NOT NULL
 )
 """
+
+
+QUERY = "SELECT id, key_number, naming_key FROM installation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +75,16 @@ def load(database: Database, keys: MasterKeys) -> Installation:
         exists = connection.execute("SELECT to_regclass('installation') IS NOT NULL AS found").fetchone()
         if not exists or not exists["found"]:
             raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
-        row = connection.execute("SELECT id, key_number, naming_key FROM installation").fetchone()
+        row = connection.execute(QUERY).fetchone()
+    return of_row(row, keys)
+
+
+def of_row(row: Mapping[str, Any] | None, keys: MasterKeys) -> Installation:
+    """The installation of the row that `QUERY` gives.
+
+    Raises:
+        Unavailable: there is no row, or the master key is not the one that it was made with.
+    """
     if row is None:
         raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
     try:

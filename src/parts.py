@@ -99,6 +99,11 @@ class Parts:
             rows = connection.execute("SELECT name, position, ok, detail, at FROM parts ORDER BY name").fetchall()
         return [Part(**row) for row in rows]
 
+    def forget(self, name: str) -> None:
+        """Let a part begin anew, as if it had never said how far it has come."""
+        with self._database.connect() as connection:
+            connection.execute("DELETE FROM parts WHERE name = %s", (name,))
+
     def position(self, name: str) -> int:
         """How far a part has come, 0 when it never said so."""
         with self._database.connect() as connection:

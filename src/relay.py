@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 import psycopg
@@ -18,7 +20,7 @@ from calipso.bus import PREFIX, Bus, Message, OutOfSequence
 from calipso.bus.dead_letters import DeadLetters
 from calipso.codec import public_data
 from calipso.database import STORED, Database
-from calipso.errors import Unavailable
+from calipso.errors import CalipsoError, Conflict, Unavailable
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EventLog, Recorded
 from calipso.parts import HEARTBEAT_SECONDS, Parts, Report
@@ -29,6 +31,29 @@ PART = "relay"
 DEAD = "dead letters"  # told by the relay, because it is one and speaks to the bus; `detail` is their number
 _WINDOW = 100
 _IDLE_SECONDS = 1.0
+_DIVERGED_SECONDS = 5.0
+_LOCK_SECONDS = 30.0
+
+
+@dataclass(eq=False)
+class Diverged(CalipsoError):
+    """The stream ends with an event that the store does not have at its `position`; `head` is the store's last."""
+
+    position: int
+    head: int
+
+    def __str__(self) -> str:
+        return (
+            f"nothing is published: the stream ends at position {self.position} with an event that the store does not "
+            f"have (it ends at {self.head}); when the store was restored from a backup, run `calipso republish`"
+        )
+
+
+class Log(EventLog, Protocol):
+    """What the relay reads."""
+
+    def head(self) -> int:
+        """The position of the newest event, 0 in an empty store."""
 
 
 class Relay:
@@ -41,7 +66,7 @@ class Relay:
         parts: where the relay tells how far it is.
     """
 
-    def __init__(self, database: Database, log: EventLog, bus: Bus, parts: Parts) -> None:
+    def __init__(self, database: Database, log: Log, bus: Bus, parts: Parts) -> None:
         self._database = database
         self._log = log
         self._bus = bus
@@ -65,19 +90,37 @@ class Relay:
                 async with self._database.holding(PART) as check:
                     _log.info("relay leads")
                     await self._publish_all(check)
+            except Diverged as error:
+                await self._tell_trouble(error)
+                await asyncio.sleep(_DIVERGED_SECONDS)
             except OutOfSequence:
                 _log.warning("relay reads the end of the stream again")
             except (Unavailable, psycopg.OperationalError) as error:
-                _log.warning("relay waits", reason=str(error))
-                with contextlib.suppress(Unavailable):
-                    await asyncio.to_thread(self._parts.report, PART, ok=False, detail=str(error))
+                await self._tell_trouble(error)
                 await asyncio.sleep(_IDLE_SECONDS)
+
+    async def _tell_trouble(self, error: Exception) -> None:
+        _log.warning("relay waits", reason=str(error))
+        with contextlib.suppress(Unavailable):
+            await asyncio.to_thread(self._parts.report, PART, ok=False, detail=str(error))
+
+    async def _require_same_history(self, position: int, event_id: str) -> None:
+        """Look whether the store has the last event of the stream where the stream says.
+
+        Raises:
+            Diverged: it has another there, or none.
+        """
+        page = await asyncio.to_thread(self._log.read, after=position - 1, limit=1)
+        if [(recorded.position, str(recorded.id)) for recorded in page.events] != [(position, event_id)]:
+            raise Diverged(position, await asyncio.to_thread(self._log.head))
 
     async def _publish_all(self, check: Callable[[], Awaitable[None]]) -> None:
         await self._bus.ensure_streams()
         tail = await self._bus.tail()
         sequence, position = tail.sequence, tail.position
-        if position is None:
+        if position is not None:
+            await self._require_same_history(position, tail.event_id)
+        else:
             position = await asyncio.to_thread(self._parts.position, PART)
         told = 0.0
         while True:
@@ -99,6 +142,24 @@ class Relay:
                 told = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), _IDLE_SECONDS)
+
+
+async def republish(database: Database, bus: Bus, parts: Parts) -> None:
+    """Empty the stream, and let the relay publish every event again, from the first.
+
+    Raises:
+        Conflict: a relay publishes, so stream and store agree.
+        Unavailable: NATS or the database does not answer.
+    """
+    try:
+        async with asyncio.timeout(_LOCK_SECONDS), database.holding(PART):
+            await bus.ensure_streams()
+            await asyncio.to_thread(parts.forget, PART)
+            await bus.empty()
+    except TimeoutError:
+        raise Conflict(
+            "republish", "a relay is publishing; to begin anew all the same, stop every relay first"
+        ) from None
 
 
 def subject_of(recorded: Recorded, facility: str) -> str:

@@ -36,8 +36,10 @@ PREFIX = "calipso.v1"
 DEAD_PREFIX = "calipso.dead"
 RETRY_PREFIX = "calipso.retry"
 
+_EVENT_ID = "Nats-Msg-Id"
 _WRONG_LAST_SEQUENCE = 10071
 _ACK_SECONDS = 5.0
+_SHORTEST_WINDOW_SECONDS = 0.1
 _FETCH_SECONDS = 5.0  # a fetch that waits across a restart of the server burns its whole time
 _RECONNECT_SECONDS = 0.5
 _ACK_WAIT_SECONDS = 30.0
@@ -69,10 +71,11 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Tail:
-    """The end of the stream: its last sequence, and the position of its last message (None when it is empty)."""
+    """The end of the stream: its last sequence, and of its last message (None when it is empty) position and event."""
 
     sequence: int
     position: int | None
+    event_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,17 +174,32 @@ class Bus:
         with unavailable():
             state = (await self.jetstream.stream_info(STREAM)).state
             for sequence in range(state.last_seq, state.first_seq - 1, -1) if state.messages else ():
-                if (position := await self._position_of(sequence)) is not None:
-                    return Tail(sequence=state.last_seq, position=position)
+                if (found := await self._event_at(sequence)) is not None:
+                    return Tail(sequence=state.last_seq, position=found[0], event_id=found[1])
         return Tail(sequence=state.last_seq, position=None)
 
-    async def _position_of(self, sequence: int) -> int | None:
+    async def _event_at(self, sequence: int) -> tuple[int, str] | None:
         try:
             headers = (await self.jetstream.get_msg(STREAM, seq=sequence)).headers or {}
         except nats.js.errors.NotFoundError:
             return None
         position = headers.get(POSITION, "")
-        return int(position) if position.isdecimal() else None
+        return (int(position), headers.get(_EVENT_ID, "")) if position.isdecimal() else None
+
+    async def empty(self) -> None:
+        """Take every message out of the stream; its consumers stay, and its sequence goes on.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        with unavailable():
+            await self.jetstream.purge_stream(STREAM)
+            # the server still refuses ids of the last minutes as duplicates, and forgets them when they are too old
+            config = (await self.jetstream.stream_info(STREAM)).config
+            usual = config.duplicate_window
+            for config.duplicate_window in (_SHORTEST_WINDOW_SECONDS, usual):
+                await self.jetstream.update_stream(config)
+                await asyncio.sleep(5 * _SHORTEST_WINDOW_SECONDS)
 
     async def publish(self, messages: Sequence[Message], *, after: int) -> int:
         """Publish events in order behind sequence `after`; gives the sequence of the last.
@@ -207,7 +225,7 @@ class Bus:
             message.payload,
             timeout=_ACK_SECONDS,
             headers={
-                "Nats-Msg-Id": message.event_id,
+                _EVENT_ID: message.event_id,
                 "Nats-Expected-Last-Sequence": str(expected),
                 "Content-Type": "application/cloudevents+json",
                 POSITION: str(message.position),

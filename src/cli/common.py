@@ -1,6 +1,7 @@
 """What commands share: the system that they speak to, and how they issue a command."""
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,15 +66,31 @@ def _settings(data: Path | None, *, needs_keys: bool) -> settings.Settings:
 def embedded_settings(given: settings.Settings) -> settings.Settings:
     """The settings with the addresses and the master keys of the embedded system on their folder."""
     found = addresses(given.data)
+    keys = given.master_keys
+    if not keys.get_secret_value():
+        keys = settings.secret((given.data / MASTER_KEY_FILE).read_text())
     return given.model_copy(
         update={
             "database_url": found.database_url,
             "guacamole_database_url": given.guacamole_database_url or found.guacamole_database_url,
             "nats_url": found.nats_url,
             "backups": given.backups or given.data / BACKUPS,
-            "master_keys": settings.secret((given.data / MASTER_KEY_FILE).read_text()),
+            "master_keys": keys,
         }
     )
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what cannot be undone; ends the program when the answer is no.
+
+    Raises:
+        BadParameter: nobody is there to be asked.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here: give --yes")
+    typer.confirm(question, abort=True)
 
 
 def dispatch(backend: Backend, command: object) -> Sequence[Recorded]:

@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 
 from calipso.backend import Backend
-from calipso.cli.common import ACTOR, Data, dispatch, running, user_id_of
+from calipso.cli.common import ACTOR, Data, confirm, dispatch, running, user_id_of
 from calipso.commands.container import RemoveContainer
 from calipso.commands.handling import CONTAINER, USER
 from calipso.commands.user import ReleaseUserName
@@ -60,7 +60,7 @@ def _erase_one(backend: Backend, name: str, *, stop: bool, yes: bool) -> None:
     if active and not stop:
         names = ", ".join(map(container_name, active))
         raise Conflict("user", f"{name} has active containers ({names}); stop them, or give --stop")
-    _confirm(f"Erase {name}? This cannot be undone.", yes=yes)
+    confirm(f"Erase {name}? This cannot be undone.", yes=yes)
     folders = _folders(backend, user.name) if user is not None and not user.erased else []
     _clear(backend, user_id, active)
     erase(backend, user_id, ACTOR)
@@ -77,7 +77,7 @@ def _erase_expired(backend: Backend, *, yes: bool) -> None:
     with backend.engine.connect() as connection:
         found = retention.unused(connection, position=backend.store.position_at(before), before=before)
     if found:
-        _confirm(f"Erase {len(found)} accounts ({', '.join(row.name for row in found)})?", yes=yes)
+        confirm(f"Erase {len(found)} accounts ({', '.join(row.name for row in found)})?", yes=yes)
     failed = [row for row in found if not _tried(backend, row.user_id, row.name)]
     print(f"erased {len(found) - len(failed)} accounts that were not used since {before:%Y-%m-%d}")
     if failed:
@@ -91,14 +91,6 @@ def _tried(backend: Backend, user_id: UUID, name: str) -> bool:
         print(f"error: {name}: {error}", file=sys.stderr)
         return False
     return True
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody can be asked here: give --yes")
-    typer.confirm(question, abort=True)
 
 
 def _folders(backend: Backend, name: str) -> list[str]:

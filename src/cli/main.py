@@ -4,6 +4,7 @@ import typer
 
 from calipso.cli import (
     as_of,
+    backups,
     containers,
     deadletters,
     effective_settings,
@@ -19,10 +20,12 @@ from calipso.cli import (
     processes,
     proving,
     quotas,
+    restoring,
     serve,
     sessions,
     synchronizing,
     targets,
+    unknown,
     users,
 )
 
@@ -40,6 +43,11 @@ app.command()(processes.relay)
 app.command()(processes.provision)
 app.command()(processes.migrate)
 app.command()(explain.explain)
+app.command(epilog="Examples: `calipso backup`, `calipso backup /backups/today.zip`")(backups.backup)
+app.command(epilog="Examples: `calipso restore FILE --check`, `calipso restore FILE --data /srv/calipso`")(
+    restoring.restore
+)
+app.command()(processes.republish)
 app.command(
     epilog="Examples: `calipso history --user ada --since 2026-11-20`, `calipso history --container calipso-22...`, "
     "`calipso history --kind container --format csv > containers.csv`"
@@ -74,6 +82,9 @@ app.add_typer(members.app, name="members")
 app.add_typer(images.app, name="images")
 app.add_typer(quotas.app, name="quotas")
 app.add_typer(containers.app, name="containers")
+targets.app.command(
+    epilog="Examples: `calipso targets unknown docker-a`, then `calipso targets unknown docker-a --remove`"
+)(unknown.unknown)
 app.add_typer(targets.app, name="targets")
 app.add_typer(deadletters.app, name="deadletters")
 app.add_typer(proving.app, name="checkpoint")

@@ -11,7 +11,7 @@ import typer
 from calipso import bootstrap
 from calipso.api import server
 from calipso.backend import Backend
-from calipso.cli.common import Data, running
+from calipso.cli.common import Data, confirm, running
 from calipso.supervisor import watch_parent
 
 _THREADS = 64
@@ -41,6 +41,14 @@ def relay(data: Data = None) -> None:
     watch_parent()
     with running(data) as backend:
         _run(bootstrap.relay(backend))
+
+
+def republish(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, data: Data = None) -> None:
+    """Empty the stream on NATS and publish every event again, when it tells of events that a restored store has not."""
+    with running(data) as backend:
+        confirm("Empty the stream? Services that follow it get every event once more.", yes=yes)
+        asyncio.run(bootstrap.republish(backend))
+    print("the stream is empty; a relay fills it from the first event on")
 
 
 def provision(

@@ -5,12 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import nats
-import nats.js.errors
 import psycopg
 from psycopg.sql import SQL, Identifier
 from tests.acceptance.system import System
-
-from calipso.bus import DEAD_LETTERS, STREAM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +49,8 @@ async def messages(url: str) -> list[Kept]:
     client = await nats.connect(url)
     jetstream, found = client.jetstream(), []
     try:
-        for name in (STREAM, DEAD_LETTERS):
-            state = (await jetstream.stream_info(name)).state
+        for stream in await jetstream.streams_info():
+            name, state = str(stream.config.name), stream.state
             for sequence in range(max(state.first_seq, 1), state.last_seq + 1):
                 message = await jetstream.get_msg(name, seq=sequence)
                 content = f"{message.subject}\n{message.headers}\n".encode() + (message.data or b"")
