@@ -18,6 +18,7 @@ import structlog
 
 from calipso.bus import PREFIX, Bus, Message, OutOfSequence
 from calipso.bus.dead_letters import DeadLetters
+from calipso.bus.renewal import empty
 from calipso.codec import public_data
 from calipso.database import STORED, Database
 from calipso.errors import CalipsoError, Conflict, Unavailable
@@ -155,7 +156,7 @@ async def republish(database: Database, bus: Bus, parts: Parts) -> None:
         async with asyncio.timeout(_LOCK_SECONDS), database.holding(PART):
             await bus.ensure_streams()
             await asyncio.to_thread(parts.forget, PART)
-            await bus.empty()
+            await empty(bus)
     except TimeoutError:
         raise Conflict(
             "republish", "a relay is publishing; to begin anew all the same, stop every relay first"

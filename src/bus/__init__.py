@@ -39,7 +39,6 @@ RETRY_PREFIX = "calipso.retry"
 _EVENT_ID = "Nats-Msg-Id"
 _WRONG_LAST_SEQUENCE = 10071
 _ACK_SECONDS = 5.0
-_SHORTEST_WINDOW_SECONDS = 0.1
 _FETCH_SECONDS = 5.0  # a fetch that waits across a restart of the server burns its whole time
 _RECONNECT_SECONDS = 0.5
 _ACK_WAIT_SECONDS = 30.0
@@ -185,21 +184,6 @@ class Bus:
             return None
         position = headers.get(POSITION, "")
         return (int(position), headers.get(_EVENT_ID, "")) if position.isdecimal() else None
-
-    async def empty(self) -> None:
-        """Take every message out of the stream; its consumers stay, and its sequence goes on.
-
-        Raises:
-            Unavailable: NATS does not answer.
-        """
-        with unavailable():
-            await self.jetstream.purge_stream(STREAM)
-            # the server still refuses ids of the last minutes as duplicates, and forgets them when they are too old
-            config = (await self.jetstream.stream_info(STREAM)).config
-            usual = config.duplicate_window
-            for config.duplicate_window in (_SHORTEST_WINDOW_SECONDS, usual):
-                await self.jetstream.update_stream(config)
-                await asyncio.sleep(5 * _SHORTEST_WINDOW_SECONDS)
 
     async def publish(self, messages: Sequence[Message], *, after: int) -> int:
         """Publish events in order behind sequence `after`; gives the sequence of the last.
