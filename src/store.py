@@ -28,7 +28,7 @@ from calipso.database import Database
 from calipso.errors import StaleVersion, Unavailable
 from calipso.events.envelope import Event, Page, Recorded
 from calipso.gathering import Gatherer
-from calipso.store_schema import APPEND, APPEND_FUNCTION, DROP_OLD_FUNCTION, LOAD_NEWER, TABLE
+from calipso.store_schema import APPEND, APPEND_FUNCTION, CLOSE_FUNCTION, DROP_OLD_FUNCTION, LOAD_NEWER, TABLE
 
 _ATTEMPTS = 3
 _GREATEST = 2**63 - 1
@@ -84,6 +84,8 @@ class PostgresStore:
         with self._database.connect() as connection:
             connection.execute(DROP_OLD_FUNCTION)
         _Recorder(self._database).create_table()
+        with self._database.connect() as connection:
+            connection.execute(CLOSE_FUNCTION)
 
     def load(self, stream: UUID, *, after: int = 0) -> Sequence[Recorded]:
         """The events of a stream with a version above `after`, oldest first."""

@@ -20,13 +20,14 @@ CREATE TABLE IF NOT EXISTS stored_events (
 # Appends a batch of commands of which no two touch one stream. `event_commands` and `guard_commands` say to which of
 # `commands` (from 1) each event and each guard belongs. The answer is a row for each event that was stored; of a
 # command whose streams have changed, its number and a stream alone; of one that was stored before, its number alone.
-# The plan is made once: making it again takes longer than running it.
+# The plan is made once: making it again takes longer than running it. It runs as the owner of the table, which nobody
+# else may write, and it may be called by those alone who were given the right (see `roles`).
 APPEND_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION calipso_append(
     commands uuid[], event_commands integer[], streams uuid[], topics text[], states bytea[],
     guard_commands integer[], guarded uuid[], guarded_versions bigint[], kinds text
 ) RETURNS TABLE (command integer, place integer, version bigint, "position" bigint, instant timestamptz, stale uuid)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS $body$
 #variable_conflict use_column
 DECLARE
     -- an assignment is evaluated without a query of its own
@@ -72,6 +73,9 @@ $body$
 
 # the function of one command at a time, before there were batches
 DROP_OLD_FUNCTION = "DROP FUNCTION IF EXISTS calipso_append(uuid, uuid[], text[], bytea[], uuid[], bigint[])"
+
+# a new function may be called by everybody
+CLOSE_FUNCTION = "REVOKE EXECUTE ON ROUTINE calipso_append FROM PUBLIC"
 
 APPEND = (
     "SELECT * FROM calipso_append(%b::uuid[], %b::integer[], %b::uuid[], %b::text[], %b::bytea[],"

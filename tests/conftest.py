@@ -28,6 +28,7 @@ settings.load_profile("calipso")
 _WITH_SERVERS = {
     "acceptance",
     "api",
+    "attacks",
     "bus",
     "cli",
     "contract",
@@ -42,6 +43,7 @@ _WITH_SERVERS = {
     "providers",
     "proxies",
     "relay",
+    "roles",
 }
 
 

@@ -123,7 +123,7 @@ async def examine(context: Context) -> Health:
         parts = {part.name: part for part in await asyncio.to_thread(backend.parts.all)}
     except Unavailable as error:
         return _without_store(error)
-    names = [model.name for model in read_models()] + ([GUACAMOLE] if backend.guacamole_engine is not None else [])
+    names = [model.name for model in read_models()] + ([GUACAMOLE] if backend.settings.has_guacamole else [])
     targets = [target.name for target in backend.settings.effective_targets()]
     return Health(
         store=PartHealth(name="store", ok=True, detail="", position=head),

@@ -253,7 +253,7 @@ async def _end(
 async def _shown(context: Context, outcome: Recorded) -> None:
     """Wait until lists, quota and Guacamole show an outcome."""
     projections = ["containers"] if isinstance(outcome.event, facts.ContainerStarted) else ["containers", "quotas"]
-    if context.backend.guacamole_engine is not None:
+    if context.backend.settings.has_guacamole:
         projections.append(GUACAMOLE)
     # an end and the release of its quota are neighbours in one transaction
     head = await asyncio.to_thread(context.backend.store.head)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from calipso import bootstrap
+from calipso import bootstrap, roles
 from calipso.api import server
 from calipso.backend import Backend
 from calipso.cli.common import Data, confirm, running
@@ -66,9 +66,16 @@ def migrate(
     print_sql: Annotated[
         bool, typer.Option("--print-sql", help="With --guacamole: print the statements for its administrator.")
     ] = False,
+    print_roles: Annotated[
+        bool,
+        typer.Option("--print-roles", help="Print the statements that give each process a role with the least rights."),
+    ] = False,
     data: Data = None,
 ) -> None:
     """Prepare the databases; harmless to repeat."""
+    if print_roles:
+        print("".join(f"{statement};\n" for statement in roles.statements()), end="")
+        return
     with running(data) as backend:
         if guacamole and print_sql:
             engine = backend.guacamole_engine

@@ -15,6 +15,8 @@ from calipso.events.envelope import Event
 from calipso.events.image import Image
 from calipso.events.values import ImageSpec, Runtime
 
+# what begins with a dash, leads upwards, or holds spaces is no name in any runtime
+_REFERENCE = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./:@?=&+-]{0,511}")
 _PORT_HOOK = re.compile(r"[0-9]{1,5}/(tcp|udp)")
 # as Kubernetes has them: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
 _LABEL_VALUE = "([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
@@ -91,6 +93,8 @@ def check(name: str, spec: ImageSpec, policy: Policy) -> None:
         check_text(field, text)
     if not spec.reference:
         raise Invalid("image", "must name an image of the runtime, or the address of a link")
+    if spec.runtime is not Runtime.STATIC_LINK and not _REFERENCE.fullmatch(spec.reference):
+        raise Invalid("image", "must be the name of an image, such as registry.example.org/desktop:1")
     if spec.runtime is Runtime.STATIC_LINK and not spec.reference.startswith(("http://", "https://")):
         raise Invalid("image", "a link must begin with http:// or https://")
     if min(spec.resources.millicores, spec.resources.memory, spec.resources.disk) < 0:

@@ -50,6 +50,11 @@ class Settings(TargetsSettings, RuleSettings, ExperimentSettings, SignInSettings
         """Arguments before environment before files named in the environment before the settings file."""
         return init_settings, env_settings, FileSource(settings_cls), toml_source(settings_cls)
 
+    @property
+    def has_guacamole(self) -> bool:
+        """Whether desktops are shown in Guacamole; the API needs not its database for that."""
+        return bool(self.guacamole_database_url or self.guacamole_url)
+
     def secrets(self) -> Iterator[str]:
         """Every value among the settings that nobody may see, also as parts of others."""
         for name in type(self).model_fields:
