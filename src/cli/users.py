@@ -13,6 +13,7 @@ from calipso.cli.import_lines import Kind
 from calipso.cli.importing import FileArgument, StrictOption, import_file
 from calipso.commands.handling import USER_NAME
 from calipso.commands.user import GrantRole, RegisterUser, RevokeRole
+from calipso.errors import AlreadyExists
 from calipso.events.user import Role
 
 app = typer.Typer(help="Add accounts and change what they may do.", no_args_is_help=True)
@@ -34,8 +35,16 @@ def add(
 ) -> None:
     """Open an account; without a password it cannot sign in locally."""
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    # what is said of an account that is there already would be lost, and a name alone says nothing of it
+    says_more = password_stdin or admin or uid is not None or gid is not None
     with running(data) as backend:
-        register(backend, name, password=password, admin=admin, uid=uid, gid=gid)
+        try:
+            register(backend, name, password=password, admin=admin, uid=uid, gid=gid)
+        except AlreadyExists as error:
+            if says_more or error.what != "user":
+                raise
+            print(f"User {name} already exists")
+            return
     print(f"Successfully inserted user {name}")
 
 
