@@ -68,6 +68,10 @@ def browse(certified: Certified) -> Browse:
         )
         jar = aiohttp.CookieJar(unsafe=True)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, **options) as session:  # type: ignore[arg-type]  # passed on
-            yield session
+            try:
+                yield session
+            finally:
+                # a server that refused a body may not read the end of the connection before the loop ends
+                await connector.close(abort_ssl=True)
 
     return begin

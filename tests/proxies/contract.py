@@ -240,7 +240,8 @@ async def _send(front: Front, request: bytes) -> None:
     try:
         await asyncio.wait_for(reader.read(65536), 10)
     finally:
-        writer.close()
+        # at once: a front that refused may not read its end before the loop ends
+        writer.transport.abort()
 
 
 async def _use_services(front: Front, behind: Upstream, browse: Browse) -> None:
