@@ -1,6 +1,7 @@
 """Requests as they arrive: what each of them carries from its beginning, and which are too malformed to serve."""
 
 import asyncio
+import contextlib
 import re
 import time
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from uuid import UUID, uuid4
 import structlog
 from sanic import Request as SanicRequest
 from sanic.compat import Header
-from sanic.exceptions import BadRequest, BadURL, RequestTimeout
+from sanic.exceptions import BadRequest, BadURL, PayloadTooLarge, RequestTimeout
 
 from calipso.api.proxies import Origin
 from calipso.errors import Invalid
@@ -21,6 +22,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LINE_END = re.compile(r"[\r\n\0]")
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)(.?)")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_PASSED_OVER_BYTES = 2**24  # of a body that is too large; a larger one is cut off
 _STAND_IN = "NONE"  # the library's method for a request that it could not read, made to be answered with an error
 _BODY_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
@@ -50,15 +52,27 @@ class Request(SanicRequest):
 
         Raises:
             RequestTimeout: it is not there by then; the library itself would wait as long as for a held answer.
+            PayloadTooLarge: it is too large.
         """
         seconds = self.app.config.REQUEST_TIMEOUT
         try:
             async with asyncio.timeout(seconds):
-                await super().receive_body()  # type: ignore[no-untyped-call]  # the library has no types here
+                await self._receive_whole_body()
         except TimeoutError as error:
             # the rest is not waited for
             self.stream.keep_alive, self.stream.request_body = False, None  # type: ignore[union-attr]  # it is there
             raise RequestTimeout(f"the body did not arrive within {seconds:g} seconds") from error
+
+    async def _receive_whole_body(self) -> None:
+        try:
+            await super().receive_body()  # type: ignore[no-untyped-call]  # the library has no types here
+        except PayloadTooLarge:
+            # who is cut off while sending does not see the answer
+            self.stream.request_max_size = _PASSED_OVER_BYTES  # type: ignore[union-attr]  # it is there
+            with contextlib.suppress(PayloadTooLarge):
+                async for _ in self.stream:  # type: ignore[union-attr]  # it is there
+                    pass
+            raise
 
     @staticmethod
     def make_context() -> SimpleNamespace:
