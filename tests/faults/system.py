@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import secrets
 import shutil
@@ -83,7 +84,7 @@ class System:
         self.processes: list[Process] = []
         self.urls: list[str] = []
         self._keys = folder / "master.key"
-        self._results = folder / "results"
+        self._roots = {"experiments_datasets_root": folder / "data", "experiments_output": folder / "results"}
 
     @contextmanager
     def running(self) -> Iterator["System"]:
@@ -92,8 +93,8 @@ class System:
             self.postgres.start()
             self.nats.start()
             self._keys.write_text(generate_key_line())
-            for name in USERS:
-                (self._results / name).mkdir(parents=True)
+            for root, name in itertools.product(self._roots.values(), USERS):
+                (root / name).mkdir(parents=True)
             with self.backend() as backend:
                 bootstrap.migrate(backend, make_guacamole=True)
                 fill(backend)
@@ -176,7 +177,7 @@ class System:
     @property
     def _rules(self) -> dict[str, Any]:
         return {
-            "experiments_output": str(self._results),
+            **{name: str(root) for name, root in self._roots.items()},
             "run_limit": RUN_LIMIT,
             "stop_grace": 2,
             "reconcile_period": 3,
