@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.faults.faults import Fault, Faults
+from tests.faults.installation import RUN_LIMIT
 from tests.faults.invariants import Invariants
 from tests.faults.peaks import Peaks
 from tests.faults.report import Report
-from tests.faults.system import RUN_LIMIT, System, system
+from tests.faults.system import System, system
 from tests.faults.users import Users
 
 AGREE_SECONDS = RUN_LIMIT + 30
@@ -40,7 +41,7 @@ def soak(
     with (
         system() as made,
         contextlib.closing(Users(made.urls, seed)) as users,
-        Invariants(made, users) as invariants,
+        Invariants(made, users.told) as invariants,
         contextlib.closing(Peaks(made, report)),
     ):
         rounds = _Rounds(made, users, invariants, Faults(made, invariants, seed, only), report)

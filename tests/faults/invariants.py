@@ -10,15 +10,16 @@ import nats.errors
 import sqlalchemy.exc
 from sqlalchemy import select
 from tests.faults import engine
+from tests.faults.installation import Installation
 from tests.faults.rebuild import differences
 from tests.faults.record import Record
 from tests.faults.stream import positions_after
-from tests.faults.system import System
-from tests.faults.users import Users
+from tests.faults.told import Told
 
 from calipso.errors import Unavailable
 from calipso.events.container import State
 from calipso.events.values import Protocol, Runtime
+from calipso.projections import containers
 from calipso.projections.guacamole import tables
 
 _AWAY = (
@@ -36,13 +37,13 @@ class Invariants:
     """Looks at record, world, stream and projections of a system, past all links.
 
     Args:
-        system: which must run.
-        users: what they were told must be true.
+        system: whose servers must run.
+        told: what users were told, which must be true.
     """
 
-    def __init__(self, system: System, users: Users) -> None:
+    def __init__(self, system: Installation, told: Told) -> None:
         self._system = system
-        self._users = users
+        self.told = told
         self._stack = ExitStack()
         self._backend = self._stack.enter_context(system.backend())
         self._rebuilt = self._stack.enter_context(system.backend("guacamole_rebuilt"))
@@ -67,12 +68,18 @@ class Invariants:
         self._last_before_loss = self._stream[-1] if self._stream else self._last_before_loss
         self._stream, self._sequence = [], 0
 
-    def violations(self) -> list[str]:
-        """What does not hold now; the dearer checks are made once the others hold."""
-        for checks in ((self._lawful, self._ended), (self._world, self._quotas, self._told), (self._published,)):
+    def violations(self, *, rebuilds: bool = True) -> list[str]:
+        """What does not hold now; the dearer checks are made once the others hold.
+
+        Args:
+            rebuilds: whether projections are compared with their rebuild, which is the dearest.
+        """
+        last = (self._projections,) if rebuilds else (self._shown,)
+        cheap = (self._world, self._quotas, self._told, self._connections)
+        for checks in ((self._lawful, self._ended), cheap, (self._published,), last):
             if found := [told for check in checks for told in _look(check)]:
                 return found
-        return [*_look(self._connections), *_look(self._projections)]
+        return []
 
     def _lawful(self) -> Iterator[str]:
         self.record.catch_up(self._backend.store)
@@ -80,8 +87,8 @@ class Invariants:
 
     def _ended(self) -> Iterator[str]:
         yield from self.record.unended()
-        if self._users.in_hand:
-            yield f"{self._users.in_hand} requests are not answered"
+        if self.told.in_hand:
+            yield f"{self.told.in_hand} requests are not answered"
 
     def _world(self) -> Iterator[str]:
         there = {item["Names"][0].removeprefix("/"): item["State"] for item in self._system.engine.containers()}
@@ -103,7 +110,7 @@ class Invariants:
         yield from (f"{key} holds a part of a quota and is not active" for key in held - active)
 
     def _told(self) -> Iterator[str]:
-        told, known = self._users.told, self.record.named()
+        told, known = self.told, self.record.named()
         ended = self.record.named(State.STOPPED, State.REMOVED, State.FAILED, State.LOST).keys()
         gone = self.record.named(State.REMOVED, State.FAILED, State.LOST).keys()
         yield from (f"{name} was answered, and is not in the record" for name in told.started - known.keys())
@@ -134,6 +141,15 @@ class Invariants:
         yield from (f"{name} has a connection and does not run" for name in shown - wanted)
         if len(accounts) != len(wanted):
             yield f"{len(accounts)} accounts of Guacamole for {len(wanted)} desktops"
+
+    def _shown(self) -> Iterator[str]:
+        with self._backend.engine.connect() as connection:
+            shown = {row.container_id: row.state for row in containers.every_of(connection, None)}
+        yield from (
+            f"{key} is {container.state} and shown as {shown.get(key)}"
+            for key, container in self.record.containers.items()
+            if shown.get(key) is not container.state
+        )
 
     def _projections(self) -> Iterator[str]:
         assert self._rebuilt.guacamole_engine is not None

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -117,6 +119,8 @@ class Link:
 
     def _reset(self) -> None:
         for writer in self._writers:
+            # without it the other side would see an orderly end
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from calipso.commands.store import Store
 from calipso.events import container as containers
 from calipso.events import quota as quotas
 from calipso.events.container import Container, State
-from calipso.events.envelope import Recorded
+from calipso.events.envelope import EventLog, Recorded
 from calipso.events.naming import container_name
 from calipso.events.quota import Quota, QuotaReleased, QuotaReserved
 from calipso.events.values import Limits
@@ -34,7 +33,7 @@ class Record:
         self.wrong: list[str] = []
         self._default = default
 
-    def catch_up(self, store: Store) -> None:
+    def catch_up(self, store: EventLog) -> None:
         """Fold what was stored since."""
         while page := store.read(after=self.position, limit=_PAGE).events:
             for recorded in page:

@@ -3,13 +3,12 @@
 import asyncio
 import random
 import threading
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import aiohttp
-from tests.faults.system import ADMINISTRATOR, IMAGES, PASSWORD, RUN_LIMIT, USERS
+from tests.faults.installation import ADMINISTRATOR, IMAGES, PASSWORD, RUN_LIMIT, USERS
+from tests.faults.told import Told
 
 T = TypeVar("T")
 
@@ -17,19 +16,6 @@ _LONGEST_PAUSE = 1.5
 _HANG_UP_WITHIN = 2.0
 _PATIENCE = RUN_LIMIT + 15  # of a held request
 _LABELS = "abcdef"
-
-
-@dataclass(kw_only=True)
-class Told:
-    """What users were told, which must be true.
-
-    `started` are the containers that they may use, `stopped` and `removed` those of which an end was acknowledged.
-    """
-
-    operations: Counter[str] = field(default_factory=Counter)
-    started: set[str] = field(default_factory=set)
-    stopped: set[str] = field(default_factory=set)
-    removed: set[str] = field(default_factory=set)
 
 
 class Users:
@@ -46,14 +32,8 @@ class Users:
         self._thread = threading.Thread(target=self._loop.run_forever, name="users", daemon=True)
         self._thread.start()
         self._busy = asyncio.Event()
-        self._in_hand = 0
         self._tasks = [self._loop.create_task(self._life(_User(name, urls, seed, self.told))) for name in USERS]
         self._tasks.append(self._loop.create_task(self._life(_Administrator(ADMINISTRATOR, urls, seed, self.told))))
-
-    @property
-    def in_hand(self) -> int:
-        """The requests that are not answered yet."""
-        return self._in_hand
 
     def act(self) -> None:
         """Let them do what they like."""
@@ -86,11 +66,11 @@ class Users:
             user.session = session
             while True:
                 await self._busy.wait()
-                self._in_hand += 1
+                self.told.in_hand += 1
                 try:
                     await user.do_something()
                 finally:
-                    self._in_hand -= 1
+                    self.told.in_hand -= 1
                 await asyncio.sleep(user.random.uniform(0, _LONGEST_PAUSE))
 
 
