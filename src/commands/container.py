@@ -173,7 +173,7 @@ def decide(command: ContainerCommand, container: Container, now: datetime, stop_
         case RecordContainerFailed() if container.state in {*_BEFORE_RUNNING, State.RUNNING}:
             return [_failed(container, command.reason, command.detail, command.log)]
         case RecordContainerEnded():
-            return _ended(command, container)
+            return _ended(command, container, now + stop_limit)
         case RecordContainerStopped() if container.is_active:
             return [_event(container, facts.ContainerStopped, reason=command.reason)]
         case RecordContainerRemoved():
@@ -268,10 +268,13 @@ def _started(command: RecordContainerStarted, container: Container) -> Sequence[
     return [_event(container, facts.ContainerStarted, placement=command.placement, image_digest=command.image_digest)]
 
 
-def _ended(command: RecordContainerEnded, container: Container) -> Sequence[Event]:
-    ended_well = container.state is State.RUNNING and command.exit_code == 0
-    if container.state is State.STOPPING or ended_well:
-        return [_event(container, facts.ContainerStopped, reason=f"ended with exit code {command.exit_code}")]
+def _ended(command: RecordContainerEnded, container: Container, deadline: datetime) -> Sequence[Event]:
+    stopped = _event(container, facts.ContainerStopped, reason=f"ended with exit code {command.exit_code}")
+    if container.state is State.STOPPING:
+        return [stopped]
+    if container.state is State.RUNNING and command.exit_code == 0:
+        # what is left of it is of no use; in one step, so that no crash in between keeps it
+        return [stopped, _event(container, facts.ContainerRemovalRequested, deadline=deadline)]
     if not container.is_active:
         return []
     detail = command.detail or f"the process ended with exit code {command.exit_code}"

@@ -216,7 +216,6 @@ class Reconciler:
                 container_id=container_id, exit_code=exit_code, detail=observation.detail, log=log
             )
         )
-        await self.provisioner.record(commands.RemoveContainer(container_id=container_id))
         await self.provisioner.attend(container_id)
         await self.provisioner.clear(container_id)
 

@@ -161,7 +161,8 @@ MATRIX: list[tuple[str, ContainerCommand, list[Expected]]] = [
         record_ended_well,
         [
             *[[failed_because(FailureReason.CRASHED, "the process ended with exit code 0"), released]] * 2,
-            *[[ENDED_WELL, released]] * 2,
+            [ENDED_WELL, removal_requested, released],
+            [ENDED_WELL, released],
             *[NONE] * 4,
         ],
     ),

@@ -4,6 +4,7 @@ So a process starts in an instant, and a whole matrix of crashes takes a minute.
 standard input; each is answered with the number of the new process.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from typing import Any, Self
 import psutil
 
 from calipso.cli.main import app
+
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>: the signal for this process when its parent dies
 
 
 class Nursery:
@@ -80,6 +83,7 @@ def _become(order: Mapping[str, Any]) -> None:
 
     folder = Path(order["folder"])
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     log = os.open(folder / f"{order['name']}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for old, new in ((nothing, 0), (log, 1), (log, 2)):
