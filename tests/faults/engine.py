@@ -54,6 +54,7 @@ class Engine:
         self.socket = folder / "docker.sock"
         self.log = folder / "engine.log"
         self.pid = 0
+        self._number = os.getpid() % 256
         self._bridge = f"calipso{os.getpid() % 10**7}"
         self._containerd: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
@@ -95,6 +96,8 @@ class Engine:
             "bridge": self._bridge,
             "iptables": "false",
             "ip-masq": "false",
+            # for the networks of targets, apart from those of the machine's engine
+            "default-address-pool": f"base=10.214.{self._number}.0/24,size=27",
             "live-restore": str(keeps).lower(),
         }
         self._dockerd = self._spawn("dockerd", *(f"--{name}={value}" for name, value in options.items()))
@@ -147,9 +150,8 @@ class Engine:
 
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700)
-        network = 16 + os.getpid() % 200
         _run("ip", "link", "add", "name", self._bridge, "type", "bridge")
-        _run("ip", "address", "add", f"10.213.{network}.1/24", "dev", self._bridge)
+        _run("ip", "address", "add", f"10.213.{self._number}.1/24", "dev", self._bridge)
         _run("ip", "link", "set", self._bridge, "up")
         settings = self.folder / "containerd.toml"
         settings.write_text(_CONTAINERD.format(folder=self.folder))
@@ -175,6 +177,8 @@ class Engine:
         with contextlib.suppress(*AWAY), contextlib.closing(self.client()) as client:
             for container in client.containers(all=True):
                 client.remove_container(container["Id"], force=True, v=True)
+            for network in client.networks(filters={"type": "custom"}):
+                client.remove_network(network["Id"])
         self.stop()
         if self._containerd is not None:
             self._containerd.terminate()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -106,6 +107,7 @@ class Forked(Installation):
         return thread
 
     def _ask(self, verb: str, names: Sequence[str]) -> None:
+        wait_until(self._listens, "the API to listen", seconds=60)
         noted = {"run": self.told.started, "stop": self.told.stopped, "rm": self.told.removed}[verb]
         try:
             noted.add(self._get(f"resource/{verb}/{USER}/{'/'.join(names)}/")["container_name"])
@@ -119,6 +121,11 @@ class Forked(Installation):
         with self._browser.open(asked, timeout=RUN_LIMIT + 15) as answer:
             return json.load(answer)
 
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
+            return True
+        return False
+
     def _signs_in(self) -> bool:
         body = json.dumps({"username": USER, "password": PASSWORD}).encode()
         asked = Request(f"http://127.0.0.1:{self._port}/login/", body, {"Content-Type": "application/json"})
@@ -131,3 +138,5 @@ class Forked(Installation):
         with contextlib.closing(docker.APIClient(f"unix://{self.engine.socket}")) as client:
             for container in self.engine.containers():
                 client.remove_container(container["Id"], force=True, v=True)
+            for network in client.networks(filters={"label": f"calipso.installation={self.engine.installation}"}):
+                client.remove_network(network["Id"])
