@@ -142,6 +142,14 @@ def test_other_folders_become_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert policy.home == "/home/$USERNAME"
 
 
+def test_no_link_of_a_volume_leads_out_of_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALIPSO_EXPERIMENTS_OUTPUT", "/srv/results")
+    monkeypatch.setenv("CALIPSO_HOME_DIR", "/srv/homes/$USERNAME/desktop")
+    assert settings.load().volume_roots() == ("/tmp/data", "/srv/results")
+    monkeypatch.setenv("CALIPSO_ADD_HOME_DIR_TO_ALL_CONTAINERS", "true")
+    assert settings.load().volume_roots() == ("/tmp/data", "/srv/results", "/srv/homes")
+
+
 def test_a_cluster_takes_what_holds_for_all_clusters_where_it_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     common = {"runtime": "kubernetes", "address": "in-cluster", "networks": ["10.1.0.0/24"]}
     own = {"name": "b", "namespace": "desktops", "public_host": "10.1.0.7"}
