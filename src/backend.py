@@ -24,7 +24,7 @@ from calipso.parts import Parts
 from calipso.rotation import KeyInUse
 from calipso.settings import Settings
 from calipso.store import PostgresStore
-from calipso.vault import PostgresSubjectKeys
+from calipso.vault import NoSubjectKeys, PostgresSubjectKeys
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 
@@ -62,6 +62,11 @@ class Backend:
     def store(self) -> PostgresStore:
         """The event store."""
         return PostgresStore(self.database, Codec(self.subject_keys))
+
+    @cached_property
+    def public_store(self) -> PostgresStore:
+        """The event store for those who may not, or need not, read personal data."""
+        return PostgresStore(self.database, Codec(NoSubjectKeys()))
 
     @cached_property
     def subject_keys(self) -> PostgresSubjectKeys:

@@ -122,7 +122,7 @@ async def project(backend: Backend) -> None:
 async def relay(backend: Backend) -> None:
     """Relay events to the bus, for ever."""
     async with backend.bus("calipso relay") as connected:
-        await Relay(backend.database, backend.store, connected, backend.parts).run()
+        await Relay(backend.database, backend.public_store, connected, backend.parts).run()
 
 
 async def republish(backend: Backend) -> None:

@@ -23,7 +23,7 @@ from calipso.codec import public_data
 from calipso.database import STORED, Database
 from calipso.errors import CalipsoError, Conflict, Unavailable
 from calipso.events.container import ContainerEvent
-from calipso.events.envelope import EventLog, Recorded
+from calipso.events.envelope import EventLog, Page, Recorded
 from calipso.parts import HEARTBEAT_SECONDS, Parts, Report
 
 _log = structlog.get_logger()
@@ -31,6 +31,7 @@ _log = structlog.get_logger()
 PART = "relay"
 DEAD = "dead letters"  # told by the relay, because it is one and speaks to the bus; `detail` is their number
 _WINDOW = 100
+_PAGES = 50
 _IDLE_SECONDS = 1.0
 _DIVERGED_SECONDS = 5.0
 _LOCK_SECONDS = 30.0
@@ -126,13 +127,10 @@ class Relay:
         told = 0.0
         while True:
             self._woken.clear()
-            page = await asyncio.to_thread(self._log.read, after=position, limit=_WINDOW)
+            page = await self._read(position)
             if page.events:
-                messages = [to_message(recorded, self._bus.facility) for recorded in page.events]
-                sequence = await self._bus.publish(messages, after=sequence)
-                position = page.last
+                sequence, position = await self._publish(page, sequence)
                 told = 0.0
-                continue
             await check()
             if not self._bus.is_connected:
                 raise Unavailable("NATS", "the connection is gone")
@@ -143,6 +141,21 @@ class Relay:
                 told = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), _IDLE_SECONDS)
+
+    async def _read(self, position: int) -> Page:
+        return await asyncio.to_thread(self._log.read, after=position, limit=_WINDOW)
+
+    async def _publish(self, page: Page, sequence: int) -> tuple[int, int]:
+        """Publish a page and those behind it, the next being read meanwhile; gives the last sequence and position."""
+        for _ in range(_PAGES):
+            position = page.last
+            messages = [to_message(recorded, self._bus.facility) for recorded in page.events]
+            sequence, page = await asyncio.gather(self._bus.publish(messages, after=sequence), self._read(position))
+            if not page.events:
+                break
+        else:
+            self._woken.set()  # there is more, but between all of it we tell that we live
+        return sequence, position
 
 
 async def republish(database: Database, bus: Bus, parts: Parts) -> None:

@@ -89,6 +89,21 @@ class MemorySubjectKeys:
         self._keys[subject] = None
 
 
+class NoSubjectKeys:
+    """No keys: personal data reads as if it were erased, for those who do not need it."""
+
+    def of(self, subject: UUID) -> bytes | None:  # noqa: ARG002 - the protocol
+        """None."""
+        return None
+
+    def make(self, subject: UUID) -> bytes | None:  # noqa: ARG002 - the protocol
+        """None: what is sealed without a key is erased from the beginning."""
+        return None
+
+    def destroy(self, subject: UUID) -> None:
+        """There is nothing to destroy."""
+
+
 class PostgresSubjectKeys:
     """Keys in the table `subject_keys`, with a cache of those that were used.
 

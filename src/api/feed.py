@@ -26,7 +26,7 @@ async def events(request: Request) -> HTTPResponse:
     backend = context_of(request).backend
     after = _number(request, "after", default=0, least=0, most=_MOST)
     limit = _number(request, "limit", default=_EVENTS, least=1, most=_MOST_EVENTS)
-    page = await asyncio.to_thread(partial(backend.store.read, after=after, limit=limit))
+    page = await asyncio.to_thread(partial(backend.public_store.read, after=after, limit=limit))
     messages = [to_message(recorded, backend.settings.facility) for recorded in page.events]
     return HTTPResponse(
         b"[%s]" % b",".join(message.payload for message in messages),

@@ -10,8 +10,11 @@ from measures.results import Result, rate
 from measures.slices import Slice
 
 from calipso.bus import STREAM, Bus, Message, connected
+from calipso.codec import Codec
 from calipso.parts import PARTS_DDL, Parts
 from calipso.relay import Relay, to_message
+from calipso.store import PostgresStore
+from calipso.vault import NoSubjectKeys
 
 _EVENTS, _ROUNDS, _WINDOW = 5000, 5, 100
 _LOOK_SECONDS = 0.002
@@ -62,7 +65,9 @@ async def _publish(bus: Bus, messages: Sequence[Message]) -> None:
 
 
 async def _relay(made: Facility, bus: Bus, count: int) -> None:
-    running = asyncio.create_task(Relay(made.database, made.store, bus, Parts(made.database)).run())
+    running = asyncio.create_task(
+        Relay(made.database, PostgresStore(made.database, Codec(NoSubjectKeys())), bus, Parts(made.database)).run()
+    )
     while (await bus.jetstream.stream_info(STREAM)).state.messages < count:  # noqa: ASYNC110 - NATS tells nobody
         await asyncio.sleep(_LOOK_SECONDS)
     running.cancel()
