@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,18 +56,20 @@ class Line:
         await client.close()
 
     @asynccontextmanager
-    async def served(self) -> AsyncIterator[None]:
-        """Let a service run that does not lead, so that only messages move it."""
+    async def served(
+        self, *, leading: AbstractAsyncContextManager[None] | None = None, period: float = 60
+    ) -> AsyncIterator[None]:
+        """Let a service run, by default one that does not lead, so that only messages move it."""
         provisioner = self.house.provisioner()
         service = Service(
             provisioner=provisioner,
             reconciler=self.house.reconciler(provisioner),
             bus=self.bus,
-            period=60,
+            period=period,
             still_holding=_always,
             told=lambda ok, detail: self.house.told.append((ok, detail)),
         )
-        task = asyncio.create_task(service.run(_elsewhere()))
+        task = asyncio.create_task(service.run(leading or _elsewhere()))
         try:
             yield
         finally:
