@@ -241,6 +241,7 @@ async def provision(backend: Backend, target_name: str) -> None:
             bus=connected,
             period=backend.settings.reconcile_period,
             still_holding=still_holding,
+            provisioners=partial(backend.database.count_held, f"provisioner/{target.name}"),
             told=told,
         )
         await service.run(backend.database.holding(f"reconcile/{target.name}"))

@@ -26,6 +26,7 @@ DEAF = "deaf"  # told when rings cannot be heard for now
 _RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
+_COUNTED = 100
 
 
 Check = Callable[[], Awaitable[None]]
@@ -158,6 +159,18 @@ class Database:
         with self.connect() as connection, connection.transaction():
             row = connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS free", (lock_number(lock),)).fetchone()
         return row is not None and not row["free"]
+
+    def count_held(self, prefix: str) -> int:
+        """How many locks of `holding_one_of` are held, by living processes; of the first hundred."""
+        numbers = [lock_number(f"{prefix}/{number}") for number in range(_COUNTED)]
+        with self.connect() as connection:
+            row = connection.execute(
+                "SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+                "AND ((classid::bigint << 32) | objid::bigint) = ANY(%s)",
+                (numbers,),
+            ).fetchone()
+        return row["held"] if row else 0
 
 
 async def _check(connection: psycopg.AsyncConnection[Any]) -> None:

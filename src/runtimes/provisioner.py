@@ -88,6 +88,10 @@ class Provisioner:
         """Whether something is being done for a container in this process now."""
         return self._turns.is_taken(container_id)
 
+    def share_starts(self, provisioners: int) -> None:
+        """Take an even part of the starts that the target bears at one time, for it has so many provisioners now."""
+        self._slots.resize(max(1, self.target.starts // max(1, provisioners)))
+
     def interrupt(self, container_id: UUID) -> None:
         """Cut short the wait for a container that is starting, because something else is wanted of it."""
         if task := self._starting.get(container_id):

@@ -43,6 +43,7 @@ class Service:
         bus: brings what is asked for.
         period: seconds between looks at all containers.
         still_holding: raises when the lock on our claimant's name is gone; the process then ends and starts anew.
+        provisioners: how many the target has now, us included.
         told: hears whether the target answers, and what it says of itself.
     """
 
@@ -51,6 +52,7 @@ class Service:
     bus: Bus
     period: float
     still_holding: Callable[[], Awaitable[None]]
+    provisioners: Callable[[], int]
     told: Callable[[bool, str], None]
 
     async def run(self, leading: contextlib.AbstractAsyncContextManager[object]) -> None:
@@ -184,6 +186,8 @@ class Service:
     async def _hold(self) -> None:
         while True:
             await self.still_holding()
+            with contextlib.suppress(Unavailable):  # the store; told by whoever needs it
+                self.provisioner.share_starts(await asyncio.to_thread(self.provisioners))
             await asyncio.sleep(_LOCK_CHECK_SECONDS)
 
 

@@ -64,10 +64,18 @@ class Slots:
     """
 
     def __init__(self, number: int) -> None:
-        self._free = number
-        self._most_of_one = max(1, number - max(1, number // 5))
+        self._number = self._free = 0
+        self._most_of_one = 1
         self._served = 0
         self._claims: dict[UUID, _Claims] = {}
+        self.resize(number)
+
+    def resize(self, number: int) -> None:
+        """Let there be more or fewer; those that are taken are not taken away."""
+        self._free += number - self._number
+        self._number = number
+        self._most_of_one = max(1, number - max(1, number // 5))
+        self._hand_out()
 
     @asynccontextmanager
     async def of(self, user_id: UUID) -> AsyncIterator[None]:
@@ -90,7 +98,7 @@ class Slots:
             self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._free and (claims := self._next()):
+        while self._free > 0 and (claims := self._next()):
             self._served += 1
             claims.served = self._served
             claims.held += 1

@@ -37,8 +37,8 @@ class TargetSettings(BaseModel):
         int,
         Field(
             ge=1,
-            description="containers that each of its provisioners starts at one time; a fifth of them, if several, "
-            "is never one user's",
+            description="containers that it starts at one time, shared evenly by its provisioners; a fifth, of several "
+            "at least one, is never one user's",
         ),
     ] = 10
     egress: Annotated[

@@ -67,6 +67,7 @@ class Line:
             bus=self.bus,
             period=period,
             still_holding=_always,
+            provisioners=lambda: 1,
             told=lambda ok, detail: self.house.told.append((ok, detail)),
         )
         task = asyncio.create_task(service.run(leading or _elsewhere()))

@@ -78,6 +78,40 @@ async def test_equals_take_turns() -> None:
     assert queue.served == [GREEDY, MODEST] * 4
 
 
+async def test_slots_that_are_fewer_are_not_taken_away_and_more_are_handed_out() -> None:
+    queue = Queue(4)
+    await queue.come(GREEDY, 9)
+    assert queue.held_by(GREEDY) == 3
+    queue.slots.resize(2)
+    await queue.leave()
+    await queue.leave()
+    assert queue.held_by(GREEDY) == 1  # of two, one is left to others
+    queue.slots.resize(5)
+    await queue.come(MODEST)
+    assert (queue.held_by(GREEDY), queue.held_by(MODEST)) == (4, 1)
+
+
+async def test_the_provisioners_of_a_target_share_its_starts() -> None:
+    house = House(starts=4)
+    provisioners = [house.provisioner(f"here/{number}") for number in range(2)]
+    house.alive = {"here/0", "here/1"}
+    for provisioner in provisioners:
+        provisioner.share_starts(2)
+    ids = [house.request("memory/silent?silent", user_id=house.open_account(f"user{n}")) for n in range(12)]
+    tasks = [asyncio.create_task(provisioners[n % 2].attend(c)) for n, c in enumerate(ids)]
+
+    def starting() -> int:
+        return sum(house.state(c) is State.STARTING for c in ids)
+
+    await asyncio.to_thread(wait_until, lambda: starting() == 4, "four starts")
+    await asyncio.sleep(0.3)  # long enough for a fifth
+    assert starting() == 4
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    house.world.close()
+
+
 @given(
     number=st.integers(1, 6), actions=st.lists(st.sampled_from(["come a", "come b", "leave", "give up"]), max_size=60)
 )
