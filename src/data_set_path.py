@@ -47,6 +47,6 @@ def _volume(source: object, place: object) -> Volume:
     bind, mode = (place.get("bind"), place.get("mode", "ro")) if isinstance(place, dict) else (None, None)
     if not isinstance(bind, str) or not bind.strip("/") or "\0" in bind:
         raise Invalid("data_set_path", f"{source}: bind must be a folder such as /p1")
-    if mode not in {"ro", "rw"}:
+    if not isinstance(mode, str) or mode not in {"ro", "rw"}:
         raise Invalid("data_set_path", f"{source}: mode must be ro or rw")
     return Volume(source=source, bind=bind, mode=Mode(mode))
