@@ -19,6 +19,7 @@ _WRITERS = frozenset({"calipso_api", "calipso_provisioner", "calipso_operator"})
 _ORDINARY: Mapping[str, Mapping[str, str]] = {
     "calipso_api": {
         "parts": "SELECT",
+        "event_chain": "SELECT",
         "passwords": "SELECT",
         # a lock on a login's row, while its tokens are put beside it, needs the right to change one column
         "logins": "SELECT, INSERT, DELETE, UPDATE (expires)",
@@ -27,11 +28,16 @@ _ORDINARY: Mapping[str, Mapping[str, str]] = {
         "sign_in_flows": "SELECT, INSERT, DELETE",
         "subject_keys": "SELECT, INSERT",
     },
-    "calipso_projector": {"parts": "SELECT, INSERT, UPDATE", "subject_keys": "SELECT"},
+    "calipso_projector": {
+        "parts": "SELECT, INSERT, UPDATE",
+        "event_chain": "SELECT, INSERT",
+        "subject_keys": "SELECT",
+    },
     "calipso_relay": {"parts": "SELECT, INSERT, UPDATE", "subject_keys": "SELECT"},
     "calipso_provisioner": {"parts": "SELECT, INSERT, UPDATE", "subject_keys": "SELECT, INSERT"},
     "calipso_operator": {
         "parts": "SELECT",
+        "event_chain": "SELECT, INSERT",
         "passwords": "SELECT, INSERT, UPDATE, DELETE",
         "logins": "SELECT, DELETE",
         "login_tokens": "SELECT, DELETE",

@@ -159,3 +159,15 @@ def test_a_cluster_takes_what_holds_for_all_clusters_where_it_says_nothing(monke
     found = {target.name: target for target in settings.load().effective_targets()}
     assert (found["a"].namespace, found["a"].public_host) == ("users", "kube.example.org")
     assert (found["b"].namespace, found["b"].public_host) == ("desktops", "10.1.0.7")
+
+
+def test_what_machines_reach_is_said_by_their_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = {"name": "m", "runtime": "virtual_machine", "address": "qemu:///system", "egress": False}
+    monkeypatch.setenv("CALIPSO_TARGETS", json.dumps([machine]))
+    with pytest.raises(Invalid, match="libvirt network"):
+        settings.load()
+
+
+def test_a_certificate_for_nats_comes_with_its_key_and_authority() -> None:
+    with pytest.raises(Invalid, match=r"NATS_TLS_CERT and NATS_TLS_KEY.*NATS_TLS_CA"):
+        settings.load(nats_tls_cert="/x.pem")
