@@ -22,6 +22,7 @@ TABLES: Mapping[str, str] = {
     "sign_in_attempts": "at",
     "sign_in_flows": "key_hash",
     "stored_events": "notification_id",
+    "event_chain": "position",
 }
 NOT_IN_BACKUPS = frozenset({"parts"})
 EVENTS = "stored_events"

@@ -123,9 +123,11 @@ def _guacamole_position(backend: Backend) -> int:
 
 def _project(backend: Backend) -> None:
     """Let every read model show all that is stored."""
-    for runner in bootstrap.runners(backend, lambda _: None):
-        if runner.projection.name != bootstrap.guacamole_of(backend).name:
-            runner.catch_up()
+    head, elsewhere = backend.store.head(), bootstrap.guacamole_of(backend).name
+    with RowProgress() as progress:
+        for runner in bootstrap.runners(backend, lambda report: progress.told(report.name, report.position, head)):
+            if runner.projection.name != elsewhere:
+                runner.catch_up()
 
 
 def _erase_again(backend: Backend, user_id: UUID) -> bool:

@@ -14,6 +14,8 @@ from tests.builders import image_added, role_granted
 from calipso import credentials
 from calipso.bootstrap import migrate
 
+pytestmark = pytest.mark.postgresql
+
 
 @pytest.fixture(autouse=True)
 def _no_bus(monkeypatch: pytest.MonkeyPatch) -> None:

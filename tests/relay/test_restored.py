@@ -33,6 +33,7 @@ from calipso.errors import Conflict
 from calipso.installation import INSTALLATION_DDL
 from calipso.login_tokens import LOGIN_TOKENS_DDL
 from calipso.parts import PARTS_DDL, Part, Parts
+from calipso.proof.chain import CHAIN_DDL
 from calipso.relay import PART, republish
 from calipso.store import PostgresStore
 from calipso.vault import SUBJECT_KEYS_DDL, MemorySubjectKeys
@@ -68,7 +69,7 @@ def store(database: Database) -> PostgresStore:
 def prepare(database: Database) -> None:
     """Make the tables that are in backups."""
     with database.connect() as connection:
-        for ddl in (PARTS_DDL, SUBJECT_KEYS_DDL, ACCOUNTS_DDL, LOGIN_TOKENS_DDL, INSTALLATION_DDL):
+        for ddl in (PARTS_DDL, SUBJECT_KEYS_DDL, ACCOUNTS_DDL, LOGIN_TOKENS_DDL, INSTALLATION_DDL, CHAIN_DDL):
             connection.execute(ddl.encode())
     installation.make(database, KEYS)
     PostgresStore(database, Codec(MemorySubjectKeys())).migrate()
