@@ -18,7 +18,7 @@ class DoubleBinding(KubernetesBinding):
     pod. That limits and accounts are enforced can be seen on a real cluster only.
     """
 
-    slack = 0.0
+    slack = 5.0
 
     def __init__(self, double: Double, folder: Path) -> None:
         super().__init__(double.kubeconfig, folder)

@@ -1,7 +1,9 @@
 """What only a cluster has: objects that belong together, rights, schedulers, quotas."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -93,6 +95,11 @@ class KubernetesContract:
         wait_until(detail)
         assert "Unschedulable" in await why_not_yet(runtime, container_id)
         assert "Insufficient cpu" in detail()
+
+        begun = time.monotonic()
+        runtime.stop(container_id, grace=timedelta(seconds=30))
+        assert time.monotonic() - begun < 5
+        assert runtime.list() == {}
 
     def test_a_full_quota_of_the_namespace_is_told_and_leaves_nothing(
         self, binding: KubernetesBinding, namespace: str, desktop: Order

@@ -242,6 +242,12 @@ class KubernetesRuntime:
         return observed(pod, container_id, host=host, port=port)
 
     def _end(self, made: Namespace, found: Observation, grace: float) -> None:
+        pod = made.read("pod", found.name)
+        if pod is not None and not pod["spec"].get("nodeName"):
+            # no kubelet hears of it; it goes at once, unless it is given to a node at this moment
+            made.delete("pod", found.name, found.runtime_id, seconds=1)
+            if self._has_ended(made, found, 0):
+                return
         # a pod whose time is over is ended by its kubelet, and stays to be looked at; the least is one second
         made.patch("pod", found.name, {"spec": {"activeDeadlineSeconds": 1}})
         if self._has_ended(made, found, grace + _TELLING_SECONDS):
