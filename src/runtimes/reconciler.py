@@ -22,7 +22,7 @@ from calipso.commands.handling import CONTAINER
 from calipso.commands.target import RecordOrphanRemoved
 from calipso.errors import Unavailable
 from calipso.events.container import Container, State
-from calipso.runtimes.protocol import Observation, Status
+from calipso.runtimes.protocol import Observation, RuntimeFailed, Status
 from calipso.runtimes.provisioner import Provisioner
 from calipso.runtimes.verdict import Verdict, judge, next_deadline
 
@@ -201,7 +201,13 @@ class Reconciler:
         await self.provisioner.clear(container_id)
 
     async def _force(self, container_id: UUID) -> None:
-        """End what did not stop in time by removing it, which knows no grace; what was removed is stopped as well."""
+        """End what did not stop in time by removing it, which knows no grace, if it does not stop now.
+
+        It may have been its target that kept it from stopping, and that is back.
+        """
+        with contextlib.suppress(RuntimeFailed, Unavailable):
+            await self.provisioner.attend(container_id)
+            return
         await self.provisioner.clear(container_id)
         reason = "removed by force, for it had not stopped in time"
         await self.provisioner.record(commands.RecordContainerStopped(container_id=container_id, reason=reason))

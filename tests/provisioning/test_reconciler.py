@@ -227,6 +227,7 @@ async def test_a_stop_waits_for_a_target_that_is_away_however_long() -> None:
     house.world.away.clear()
     await look(reconciler)
     assert house.state(container_id) is State.STOPPED
+    assert container_name(container_id) in house.world.kept  # it stopped in peace, although its time is over
     assert house.is_consistent()
 
 
