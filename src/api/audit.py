@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from urllib.parse import urlencode
 from uuid import UUID
@@ -19,9 +19,11 @@ from calipso.api.context import Context, context_of, require_auditor
 from calipso.api.proxies import absolute_url, inner_path
 from calipso.api.reach_objects import members_object, reach_object
 from calipso.api.readings import readings_of
+from calipso.api.usage_objects import UsageObject, UsageRow, read_by, usage_rows
 from calipso.api.wire import format_time, json, read_count, read_text
 from calipso.backend import Backend
 from calipso.errors import Invalid, NotVisibleYet
+from calipso.events.usage import By
 from calipso.moments import parse_bound
 from calipso.projections import audit
 from calipso.projections.audit import history
@@ -29,6 +31,7 @@ from calipso.projections.audit.history import Entry
 from calipso.projections.audit.question import Question, select
 from calipso.projections.audit.selection import Selection
 from calipso.projections.containers import Containers
+from calipso.projections.usage import usage as used_within
 
 blueprint = Blueprint("audit")
 
@@ -36,6 +39,7 @@ WORDS = ("stream", "user", "experiment", "container", "kind", "type", "actor", "
 _ORDERS = ("oldest", "newest")
 _PAGE, _PAGE_LIMIT = 100, 1000
 _NAMED = 20
+_PERIOD = timedelta(days=30)
 
 
 @blueprint.get("/audit/events/")
@@ -83,6 +87,26 @@ async def members(request: Request) -> HTTPResponse:
     found = await context.look(lambda connection: members_object(context.backend, connection, text, moment))
     await readings_of(request).record(request, "members", None, asked)
     return json(found)
+
+
+@blueprint.get("/audit/usage/")
+@signed_in
+async def usage(request: Request) -> HTTPResponse:
+    """What containers used within a period."""
+    require_auditor(request)
+    context, by = context_of(request), read_by(request.args.get("by") or "")
+    since, until = bounds_of(request)
+    end = until or datetime.now(UTC)
+    begin = since or end - _PERIOD
+    if By.USER in by:
+        told = {"since": format_time(since) if since else "", "until": format_time(until) if until else ""}
+        await readings_of(request).record(request, "usage", None, {"by": ",".join(by), **told})
+    await until_audited(context, Containers.name)
+
+    def rows(connection: Connection) -> list[UsageRow]:
+        return usage_rows(connection, used_within(connection, begin, end, by), by)
+
+    return json(UsageObject(since=format_time(begin), until=format_time(end), rows=await context.look(rows)))
 
 
 async def until_audited(context: Context, *besides: str) -> int:

@@ -12,6 +12,7 @@ from prometheus_client.registry import CollectorRegistry
 from sanic import Blueprint, HTTPResponse, Request
 
 from calipso.api.context import Context, context_of
+from calipso.api.usage_metrics import usage_families, used_until_now
 from calipso.api.wire import json
 from calipso.errors import Unavailable
 from calipso.parts import HEARTBEAT_SECONDS, Part
@@ -109,6 +110,7 @@ async def metrics(request: Request) -> HTTPResponse:
     families = list(_health_families(await examine(context)))
     with contextlib.suppress(Unavailable):  # told by calipso_part_ok
         families += _container_families(await context.query(counts))
+        families += usage_families(await context.look(used_until_now))
     derived = CollectorRegistry()
     derived.register(_Families(families))
     text = generate_latest(context.metrics.registry) + generate_latest(derived)

@@ -14,6 +14,7 @@ from calipso.api.quotas import QuotaBody
 from calipso.api.reach_objects import MembersObject, ReachObject
 from calipso.api.sessions import CredentialsBody
 from calipso.api.umbrella import UmbrellaBody, UmbrellaSession
+from calipso.api.usage_objects import UsageObject
 from calipso.api.users import RoleBody
 
 HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
@@ -135,6 +136,9 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/containers/{number}/enter"): _ok(objects.PlaceObject),
     ("GET", "/audit/events/"): _ok(EventsPage, query={**_HISTORY, **_CURSOR}),
     ("GET", "/audit/reach/"): _ok(ReachObject, query={"dataset": "a folder of the targets", **AT}),
+    ("GET", "/audit/usage/"): _ok(
+        UsageObject, query={**_PERIOD, "by": "any of user, experiment, image, runtime, day, separated by commas"}
+    ),
     ("GET", "/audit/members/"): _ok(MembersObject, query={"experiment": "a public number or a uuid", **AT}),
     ("GET", "/enter/"): _for_browsers(query={"t": "base64 of un=ACCOUNT&up=PASSWORD"}),
     ("GET", "/resource/list/{username}/"): _CONTAINERS,

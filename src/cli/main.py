@@ -26,6 +26,7 @@ from calipso.cli import (
     synchronizing,
     targets,
     unknown,
+    usage,
     users,
 )
 
@@ -56,6 +57,10 @@ app.command(
     epilog="Examples: `calipso verify`, `calipso verify --from 100000`, "
     "`calipso verify --checkpoint calipso.checkpoint --public-key calipso.pem`",
 )(proving.verify)
+app.command(
+    epilog="Examples: `calipso usage --by user,day`, "
+    "`calipso usage --since 2026-10-01 --until 2026-11-01 --by experiment --format csv`"
+)(usage.usage)
 app.command(
     "as-of",
     epilog="Examples: `calipso as-of 2026-11-20T14:03:00Z containers ada`, "
