@@ -28,6 +28,7 @@ from calipso.cli import (
     unknown,
     usage,
     users,
+    what_if,
 )
 
 app = typer.Typer(
@@ -61,6 +62,11 @@ app.command(
     epilog="Examples: `calipso usage --by user,day`, "
     "`calipso usage --since 2026-10-01 --until 2026-11-01 --by experiment --format csv`"
 )(usage.usage)
+app.command(
+    "what-if",
+    epilog="Examples: `calipso what-if --quota cpu=4 --quota memory=8G --since 2026-10-01`, "
+    "`calipso what-if --without-image old-desktop --report users`",
+)(what_if.what_if_)
 app.command(
     "as-of",
     epilog="Examples: `calipso as-of 2026-11-20T14:03:00Z containers ada`, "

@@ -185,3 +185,26 @@ async def test_members_at_a_moment(people: People, story: Story) -> None:
     now = await ask(people.bob, path)
     assert (now["offered"], now["members"]) == (True, [])
     assert (await people.bob.get("/audit/members/?experiment=none")).status == 404
+
+
+async def test_usage(people: People, story: Story) -> None:
+    found = await ask(people.bob, "/audit/usage/?by=image,user,experiment")
+    row = next(row for row in found["rows"] if row["image"] == story.image)
+    assert list(row)[:5] == ["user", "user_id", "experiment", "image", "containers"]
+    assert (row["user"], row["experiment"], row["containers"]) == (people.ada.name, story.proposal, 1)
+    assert 0 < row["running_hours"] < row["held_hours"]
+    assert (await ask(people.bob, f"/audit/usage/?until={found['since']}"))["rows"] == []
+    assert (await people.ada.get("/audit/usage/")).status == 403
+    assert (await people.bob.get("/audit/usage/?by=moon")).field() == (400, "by")
+    assert (await people.bob.get("/audit/usage/?until=9999-01-01")).field() == (400, "until")
+
+
+async def test_metrics_tell_usage_by_runtime_and_image_and_of_nobody(people: People, story: Story) -> None:
+    answer = await people.nobody.get("/metrics")
+    lines = [
+        line for line in answer.body.decode().splitlines() if line.startswith("calipso_usage_") and story.image in line
+    ]
+    labels = f'image="{story.image}",runtime="docker_container",time="held"'
+    assert len(lines) == 6
+    assert any(line.startswith("calipso_usage_seconds_total{") and labels in line for line in lines)
+    assert people.ada.name not in answer.body.decode()
