@@ -62,6 +62,10 @@ def statements() -> Iterator[str]:
             yield f"GRANT {rights} ON {table} TO {role}"
     for role in sorted(_WRITERS):
         yield f"GRANT EXECUTE ON ROUTINE calipso_append TO {role}"
+    # the past is shown from temporary tables
+    lookers = "calipso_api, calipso_operator"
+    grant = f"format('GRANT TEMPORARY ON DATABASE %I TO {lookers}', current_database())"
+    yield f"DO $$ BEGIN EXECUTE {grant}; END $$"
     for model in read_models():
         yield from _read_model(f"rm_{model.name}")
 

@@ -122,6 +122,9 @@ async def test_the_main_job_is_done_with_least_rights(place: Place, tmp_path: Pa
                     assert answer.status == 200, await answer.text()
             async with session.get("/resource/list/ada/") as answer:
                 assert await answer.json() == []
+            moment = {"at": container["creation_date"]}
+            async with session.get("/containers/", params=moment) as answer:
+                assert [each["container_name"] for each in await answer.json()] == [container["container_name"]]
             health = await healthy(session)
             async with session.get("/logout/") as answer:
                 assert answer.status == 200
