@@ -17,8 +17,9 @@ from calipso.cli.history import Since, Until, record, warn_if_behind
 from calipso.cli.rows import Format, FormatOption, write
 from calipso.cli.usage import period_of
 from calipso.errors import Invalid
+from calipso.events.holding import Peak
 from calipso.events.values import Resources
-from calipso.events.what_if import Outcome, Peak, Policy, refused_users, usual_times, what_if
+from calipso.events.what_if import Outcome, Policy, refused_users, usual_times, what_if
 from calipso.projections import audit, images, users
 from calipso.projections.requests import requests_of
 

@@ -15,13 +15,14 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from statistics import median_low
 from uuid import UUID
 
 from calipso.events.container import ContainerRequested
 from calipso.events.envelope import Recorded
+from calipso.events.holding import Held, Peak, World
 from calipso.events.quota import QuotaAssigned, QuotaReleased
 from calipso.events.refusals import ContainerRequestRefused, RefusalReason
 from calipso.events.values import Limits, Resources
@@ -29,7 +30,6 @@ from calipso.events.values import Limits, Resources
 Request = ContainerRequested | ContainerRequestRefused
 
 NOT_OFFERED = "not_offered"
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,82 +74,12 @@ class Decided:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peak:
-    """The most that was held at one time, by all users together."""
-
-    containers: int = 0
-    resources: Resources = field(default_factory=Resources)
-
-    def with_(self, held: "Peak") -> "Peak":
-        """The peak of both."""
-        a, b = self.resources, held.resources
-        return Peak(
-            containers=max(self.containers, held.containers),
-            resources=Resources(
-                millicores=max(a.millicores, b.millicores), memory=max(a.memory, b.memory), disk=max(a.disk, b.disk)
-            ),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What would have been: each request, and the peaks of each day (UTC), as they were and as they would be."""
 
     requests: Sequence[Decided]
     peaks_were: Mapping[str, Peak]
     peaks_would_be: Mapping[str, Peak]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Held:
-    label: str
-    resources: Resources
-
-
-class _World:
-    """What is held, by users and altogether, and the peaks of that."""
-
-    def __init__(self, since: datetime) -> None:
-        self.held: dict[UUID, dict[UUID, _Held]] = defaultdict(dict)
-        self.owners: dict[UUID, UUID] = {}
-        self.peaks: dict[str, Peak] = {}
-        self._since = since
-        self._now = Peak()
-        self._day: date | None = None
-
-    def reach(self, moment: datetime) -> None:
-        """Let the time pass; what is held over midnight counts for the next day, too."""
-        if moment < self._since:
-            return
-        if self._day is None:
-            self._day = self._since.date()
-            self._note(self._day)
-        while self._day < moment.date():
-            self._day += _DAY
-            self._note(self._day)
-
-    def hold(self, container_id: UUID, user_id: UUID, held: _Held) -> None:
-        self.held[user_id][container_id] = held
-        self.owners[container_id] = user_id
-        self._change(1, held.resources)
-
-    def release(self, container_id: UUID) -> None:
-        user_id = self.owners.pop(container_id, None)
-        if user_id is not None:
-            resources = self.held[user_id].pop(container_id).resources
-            minus = Resources(millicores=-resources.millicores, memory=-resources.memory, disk=-resources.disk)
-            self._change(-1, minus)
-
-    def used(self, user_id: UUID) -> Resources:
-        return sum((held.resources for held in self.held[user_id].values()), Resources())
-
-    def _change(self, containers: int, resources: Resources) -> None:
-        self._now = Peak(containers=self._now.containers + containers, resources=self._now.resources + resources)
-        if self._day:
-            self._note(self._day)
-
-    def _note(self, day: date) -> None:
-        self.peaks[day.isoformat()] = self.peaks.get(day.isoformat(), Peak()).with_(self._now)
 
 
 def what_if(
@@ -178,7 +108,7 @@ def what_if(
 class _Replay:
     def __init__(self, policy: Policy, defaults: Limits, usual: Mapping[str, timedelta], since: datetime) -> None:
         self._policy, self._defaults, self._usual, self._since = policy, defaults, usual, since
-        self._real, self._other = _World(since), _World(since)
+        self._real, self._other = World(since), World(since)
         self._limits: dict[UUID, Limits] = {}
         self._decided: list[Decided] = []
         self._ends: list[tuple[datetime, int, UUID]] = []
@@ -207,9 +137,7 @@ class _Replay:
                 self._real.release(container_id)
                 self._other.release(container_id)
             case ContainerRequested() as event:
-                self._real.hold(
-                    event.container_id, event.user_id, _Held(label=_label(event), resources=event.resources)
-                )
+                self._real.hold(event.container_id, event.user_id, Held(label=_label(event), resources=event.resources))
                 self._decide(recorded, event, "", event.resources)
             case ContainerRequestRefused() as event:
                 self._decide(recorded, event, event.reason.value, event.requested)
@@ -218,7 +146,7 @@ class _Replay:
 
     def _decide(self, recorded: Recorded, event: Request, was: str, real: Resources) -> None:
         resources = self._policy.sizes.get(event.image_name, real)
-        held = _Held(label=_label(event), resources=resources)
+        held = Held(label=_label(event), resources=resources)
         if recorded.time < self._since:
             if isinstance(event, ContainerRequested):
                 self._other.hold(event.container_id, event.user_id, held)
@@ -243,7 +171,7 @@ class _Replay:
             self._other.hold(recorded.id, event.user_id, held)
             heapq.heappush(self._ends, (recorded.time + lasts, next(self._numbers), recorded.id))
 
-    def _refusal(self, event: Request, wanted: _Held, was: str) -> str:
+    def _refusal(self, event: Request, wanted: Held, was: str) -> str:
         """The first rule that the request would break; in the order in which they are asked."""
         if event.image_name in self._policy.withdrawn:
             return NOT_OFFERED

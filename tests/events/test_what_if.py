@@ -21,9 +21,10 @@ from tests.builders import (
 
 from calipso.events.container import ContainerRequested
 from calipso.events.envelope import Event, Recorded
+from calipso.events.holding import Peak
 from calipso.events.refusals import ContainerRequestRefused, RefusalReason
 from calipso.events.values import Limits, Resources
-from calipso.events.what_if import NOT_OFFERED, Outcome, Peak, Policy, refused_users, usual_times, what_if
+from calipso.events.what_if import NOT_OFFERED, Outcome, Policy, refused_users, usual_times, what_if
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
