@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 import structlog
+from sqlalchemy import Engine
 
 from calipso import installation
 from calipso.accounts import ACCOUNTS_DDL
@@ -19,6 +20,7 @@ from calipso.login_tokens import LOGIN_TOKENS_DDL
 from calipso.parts import PARTS_DDL, Report, Reporter
 from calipso.projections.guacamole import Guacamole
 from calipso.projections.holdings import RecordedHoldings
+from calipso.projections.protocol import Projection
 from calipso.projections.registry import read_models
 from calipso.projections.runner import Runner
 from calipso.projections.shared_log import SharedLog
@@ -85,7 +87,7 @@ def runners(backend: Backend, told: Callable[[Report], None]) -> Sequence[Runner
         backend: whose projections.
         told: hears how far each is.
     """
-    engines = [(model, backend.engine) for model in read_models()]
+    engines: list[tuple[Projection, Engine]] = [(model, backend.engine) for model in read_models()]
     if backend.guacamole_engine is not None:
         engines.append((guacamole_of(backend), backend.guacamole_engine))
     log = SharedLog(backend.store)

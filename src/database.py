@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, create_engine
 
-from calipso.errors import Unavailable
+from calipso.errors import Invalid, Unavailable
 
 STORED = "calipso_stored"  # rings with the kinds of the events that were stored, comma-separated
 ACCOUNTS = "calipso_accounts"  # rings when a login has ended or a password was set
@@ -38,11 +38,17 @@ class Database:
     Args:
         url: a libpq connection URL, such as `postgresql://user@host/calipso`.
         pool_size: the most connections that this process keeps for the store.
+
+    Raises:
+        Invalid: it is no such URL.
     """
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.url = url
-        parts = dict(conninfo_to_dict(url))
+        try:
+            parts = dict(conninfo_to_dict(url))
+        except psycopg.ProgrammingError as error:
+            raise Invalid("database URL", str(error).strip()) from error
         dbname, host, port, user, password = (
             str(parts.pop(name, "") or "") for name in ("dbname", "host", "port", "user", "password")
         )

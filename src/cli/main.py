@@ -20,6 +20,7 @@ from calipso.cli import (
     processes,
     proving,
     quotas,
+    rebuilding,
     restoring,
     serve,
     sessions,
@@ -54,6 +55,10 @@ app.command(
     epilog="Examples: `calipso history --user ada --since 2026-11-20`, `calipso history --container calipso-22...`, "
     "`calipso history --kind container --format csv > containers.csv`"
 )(history.history)
+app.command(
+    epilog="Examples: `calipso rebuild containers`, `calipso rebuild --all --check`, "
+    "`calipso rebuild --all --until 2026-11-20T14:03:00Z --into postgresql://localhost/scratch`",
+)(rebuilding.rebuild)
 app.command(
     epilog="Examples: `calipso verify`, `calipso verify --from 100000`, "
     "`calipso verify --checkpoint calipso.checkpoint --public-key calipso.pem`",

@@ -86,18 +86,21 @@ class Guacamole:
             fold(lives, recorded)
         self._write(connection, stored, lives)
 
-    def reconcile(self, connection: Connection, events: Iterable[Recorded]) -> None:
+    def reconcile(
+        self, connection: Connection, events: Iterable[Recorded], *, lives: dict[UUID, Life] | None = None
+    ) -> None:
         """Rebuild in place: what should be there keeps its ids, what is missing or other is mended, the rest goes.
 
         Args:
             connection: in whose transaction the caller holds the lock on the position, and saves it.
             events: the whole history, in order.
+            lives: what the history before these events came to, if it was folded already.
 
         Raises:
             Invalid: the master key of a container that runs is missing.
             Conflict: an account that is not ours has the name of one of ours.
         """
-        lives: dict[UUID, Life] = {}
+        lives = {} if lives is None else lives
         for recorded in events:
             fold(lives, recorded)
         stored = rows.read_kept(connection)
