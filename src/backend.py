@@ -15,7 +15,7 @@ from calipso.bus.access import Access
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
 from calipso.credentials import MasterKeys, parse_master_keys
-from calipso.database import Database
+from calipso.database import KEEPALIVES, Database
 from calipso.erasures import Erasures
 from calipso.errors import Invalid
 from calipso.installation import Installation
@@ -27,6 +27,7 @@ from calipso.store import PostgresStore
 from calipso.vault import NoSubjectKeys, PostgresSubjectKeys
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+_MYSQL_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,15 @@ class Backend:
         url = make_url(self.settings.guacamole_database_url)
         if url.drivername not in _DRIVERS:
             raise Invalid("CALIPSO_GUACAMOLE_DATABASE_URL", "must begin with postgresql:// or mysql://")
-        return create_engine(url.set(drivername=_DRIVERS[url.drivername]), pool_pre_ping=True, hide_parameters=True)
+        driver = _DRIVERS[url.drivername]
+        # a connection that the network lost silently would otherwise hold the projection up for hours
+        noticed = KEEPALIVES if driver.startswith("postgresql") else _MYSQL_PATIENCE
+        return create_engine(
+            url.set(drivername=driver),
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={name: value for name, value in noticed.items() if name not in url.query},
+        )
 
     def bus(self, name: str, *, patience: float = math.inf) -> AbstractAsyncContextManager[Bus]:
         """A connection to NATS.

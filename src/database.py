@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import PostgresDatastore
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, create_engine
 
@@ -27,6 +27,12 @@ _RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
 _COUNTED = 100
+# a network that silently loses a connection is noticed after some seconds, not after the two hours of the kernel
+KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+# by the server as well, which would otherwise keep the locks of a machine that is gone; of no effect on unix sockets
+_KEEPALIVES_OF_SERVER = "; ".join(
+    f"SET {name if name.startswith('tcp_') else f'tcp_{name}'} = {value}" for name, value in KEEPALIVES.items()
+).encode()
 
 
 Check = Callable[[], Awaitable[None]]
@@ -36,7 +42,7 @@ class Database:
     """The database that holds the events; opens connections only when they are needed.
 
     Args:
-        url: a libpq connection URL, such as `postgresql://user@host/calipso`.
+        url: a libpq connection URL, such as `postgresql://user@host/calipso`; what it says of keepalives holds.
         pool_size: the most connections that this process keeps for the store.
 
     Raises:
@@ -44,11 +50,11 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
-        self.url = url
         try:
-            parts = dict(conninfo_to_dict(url))
+            self.url = make_conninfo(url, **{k: v for k, v in KEEPALIVES.items() if k not in conninfo_to_dict(url)})
         except psycopg.ProgrammingError as error:
             raise Invalid("database URL", str(error).strip()) from error
+        parts = dict(conninfo_to_dict(self.url))
         dbname, host, port, user, password = (
             str(parts.pop(name, "") or "") for name in ("dbname", "host", "port", "user", "password")
         )
@@ -130,7 +136,7 @@ class Database:
         """
         while True:
             with contextlib.suppress(psycopg.OperationalError, psycopg.InterfaceError):
-                async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+                async with await self._lasting() as connection:
                     for channel in channels:
                         await connection.execute(f"LISTEN {channel}".encode())
                     while True:
@@ -146,7 +152,7 @@ class Database:
 
         Gives an async callable that raises `psycopg.OperationalError` when the connection, and so the lock, is gone.
         """
-        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+        async with await self._lasting() as connection:
             while not await _try_lock(connection, lock):  # noqa: ASYNC110 - the lock is the server's
                 await asyncio.sleep(_RECONNECT_SECONDS)
             yield partial(_check, connection)
@@ -154,11 +160,21 @@ class Database:
     @asynccontextmanager
     async def holding_one_of(self, prefix: str) -> AsyncIterator[tuple[str, Check]]:
         """Hold the first free lock of `prefix/0`, `prefix/1`, ...; gives its name, and the check of `holding`."""
-        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+        async with await self._lasting() as connection:
             number = 0
             while not await _try_lock(connection, f"{prefix}/{number}"):
                 number += 1
             yield f"{prefix}/{number}", partial(_check, connection)
+
+    async def _lasting(self) -> psycopg.AsyncConnection[Any]:
+        """A connection that is kept for long, and whose loss both sides notice."""
+        connection = await psycopg.AsyncConnection.connect(self.url, autocommit=True)
+        try:
+            await connection.execute(_KEEPALIVES_OF_SERVER)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     def is_held(self, lock: str) -> bool:
         """Whether some living process holds an advisory lock."""

@@ -16,7 +16,7 @@ import requests
 from docker import APIClient
 from tests.conftest import wait_until
 
-_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 _START_SECONDS = 60.0
 _TIMEOUT = 10
 AWAY = (OSError, docker.errors.DockerException, requests.RequestException)
@@ -36,7 +36,7 @@ def why_not() -> str:
     """What hinders an engine of one's own here; empty when nothing does."""
     if os.geteuid() != 0:
         return "a Docker Engine of the tests' own needs root"
-    missing = [name for name in ("dockerd", "containerd", "ip") if shutil.which(name, path=_PATH) is None]
+    missing = [name for name in ("dockerd", "containerd", "ip") if shutil.which(name, path=PATH) is None]
     return f"a Docker Engine of the tests' own needs {', '.join(missing)}" if missing else ""
 
 
@@ -167,7 +167,7 @@ class Engine:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [program, *arguments],
-                env={**os.environ, "PATH": _PATH},
+                env={**os.environ, "PATH": PATH},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -186,8 +186,8 @@ class Engine:
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             if (place := line.split()[1]).startswith(f"{self.folder}/"):
                 _run("umount", place)
-        subprocess.run(["ip", "link", "delete", self._bridge], env={"PATH": _PATH}, capture_output=True, check=False)
+        subprocess.run(["ip", "link", "delete", self._bridge], env={"PATH": PATH}, capture_output=True, check=False)
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, env={**os.environ, "PATH": _PATH}, check=True)
+    subprocess.run(command, env={**os.environ, "PATH": PATH}, check=True)

@@ -74,6 +74,7 @@ class Faults:
             "link stalled": (2, self._link_stalled),
             "link slow": (2, self._link_slow),
             "link swallows": (2, self._link_swallows),
+            "link forgets": (2, self._link_forgets),
             "server unreachable": (1, self._server_unreachable),
             "container killed": (2, self._container_killed),
             "container removed": (1, self._container_removed),
@@ -152,6 +153,13 @@ class Faults:
     def _link_swallows(self) -> "_Parts":
         link = self._link()
         return link.name, link.swallow, link.mend, _LONG
+
+    def _link_forgets(self) -> "_Parts":
+        # a lost connection to PostgreSQL is noticed by the kernel, which a proxy of TCP answers in its place
+        link = self._random.choice(
+            [link for p in self._system.processes for server, link in p.links.items() if server != "postgres"]
+        )
+        return link.name, link.forget, _nothing, (0.0, 0.0)
 
     def _server_unreachable(self) -> "_Parts":
         server = self._random.choice(["postgres", "nats", "docker"])

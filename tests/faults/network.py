@@ -70,6 +70,7 @@ class Link:
         self._network = network
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self._delay = 0.0
@@ -91,6 +92,10 @@ class Link:
         """Take everything and pass nothing on until `mend`, which resets the connections that lost something."""
         self._network.call(self._set(swallows=True))
 
+    def forget(self) -> None:
+        """Pass nothing more on of the connections that there are, for good and without a word; new ones work."""
+        self._network.call(self._forget())
+
     def mend(self) -> None:
         """Work as a network should."""
         self._network.call(self._mend())
@@ -99,6 +104,9 @@ class Link:
         """Accept connections, on the same port as before."""
         self._server = await asyncio.start_server(self._serve, _HOST, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _forget(self) -> None:
+        self._forgotten |= self._writers
 
     async def _cut(self) -> None:
         if self._server is not None:
@@ -137,6 +145,7 @@ class Link:
             await asyncio.gather(self._pass_on(reader, behind_writer), self._pass_on(behind_reader, writer))
         finally:
             self._writers -= both
+            self._forgotten -= both
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self.behind, Path):
@@ -148,7 +157,7 @@ class Link:
             while data := await reader.read(_CHUNK):
                 await asyncio.sleep(self._delay)
                 await self._flows.wait()
-                if not self._swallows:
+                if not self._swallows and writer not in self._forgotten:
                     writer.write(data)
                     await writer.drain()
         writer.close()

@@ -95,3 +95,12 @@ def test_a_slow_link_takes_its_time(link: Link, connection: socket.socket) -> No
     began = time.monotonic()
     assert said(connection, b"slow") == b"slow"
     assert time.monotonic() - began >= 0.2
+
+
+def test_what_is_forgotten_stays_silent_while_new_connections_work(link: Link, connection: socket.socket) -> None:
+    link.forget()
+    connection.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        said(connection, b"lost")
+    with socket.create_connection(("127.0.0.1", link.port), timeout=10) as again:
+        assert said(again, b"again") == b"again"
