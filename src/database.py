@@ -95,13 +95,13 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        try:
-            with psycopg.connect(
+        with (
+            _unavailable(),
+            psycopg.connect(
                 self.url, connect_timeout=int(_CONNECT_SECONDS), row_factory=dict_row, application_name="calipso alone"
-            ) as connection:
-                yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise Unavailable("the event store", str(error).strip()) from error
+            ) as connection,
+        ):
+            yield connection
 
     def engine(self) -> Engine:
         """An SQLAlchemy engine for the read models of this database."""
@@ -135,8 +135,8 @@ class Database:
         because a notification is only ever a hint. `("", DEAF)` says that the connection is lost. Never ends by itself.
         """
         while True:
-            with contextlib.suppress(psycopg.OperationalError, psycopg.InterfaceError):
-                async with await self._lasting() as connection:
+            with contextlib.suppress(Unavailable):
+                async with self._lasting() as connection:
                     for channel in channels:
                         await connection.execute(f"LISTEN {channel}".encode())
                     while True:
@@ -150,9 +150,12 @@ class Database:
     async def holding(self, lock: str) -> AsyncIterator[Check]:
         """Wait for an advisory lock and hold it as long as the block and the connection last.
 
-        Gives an async callable that raises `psycopg.OperationalError` when the connection, and so the lock, is gone.
+        Gives an async callable that raises `Unavailable` when the connection, and so the lock, is gone.
+
+        Raises:
+            Unavailable: the database does not answer.
         """
-        async with await self._lasting() as connection:
+        async with self._lasting() as connection:
             while not await _try_lock(connection, lock):  # noqa: ASYNC110 - the lock is the server's
                 await asyncio.sleep(_RECONNECT_SECONDS)
             yield partial(_check, connection)
@@ -160,21 +163,19 @@ class Database:
     @asynccontextmanager
     async def holding_one_of(self, prefix: str) -> AsyncIterator[tuple[str, Check]]:
         """Hold the first free lock of `prefix/0`, `prefix/1`, ...; gives its name, and the check of `holding`."""
-        async with await self._lasting() as connection:
+        async with self._lasting() as connection:
             number = 0
             while not await _try_lock(connection, f"{prefix}/{number}"):
                 number += 1
             yield f"{prefix}/{number}", partial(_check, connection)
 
-    async def _lasting(self) -> psycopg.AsyncConnection[Any]:
-        """A connection that is kept for long, and whose loss both sides notice."""
-        connection = await psycopg.AsyncConnection.connect(self.url, autocommit=True)
-        try:
-            await connection.execute(_KEEPALIVES_OF_SERVER)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
+    @asynccontextmanager
+    async def _lasting(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection that is kept for long, and whose loss both sides notice; that is `Unavailable` in the block."""
+        with _unavailable():
+            async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+                await connection.execute(_KEEPALIVES_OF_SERVER)
+                yield connection
 
     def is_held(self, lock: str) -> bool:
         """Whether some living process holds an advisory lock."""
@@ -196,7 +197,16 @@ class Database:
 
 
 async def _check(connection: psycopg.AsyncConnection[Any]) -> None:
-    await connection.execute("SELECT 1")
+    with _unavailable():
+        await connection.execute("SELECT 1")
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise Unavailable("the event store", str(error).strip()) from error
 
 
 async def _try_lock(connection: psycopg.AsyncConnection[Any], lock: str) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
-import psycopg
 import structlog
 
 from calipso.bus import PREFIX, Bus, Message, OutOfSequence
@@ -97,7 +96,7 @@ class Relay:
                 await asyncio.sleep(_DIVERGED_SECONDS)
             except OutOfSequence:
                 _log.warning("relay reads the end of the stream again")
-            except (Unavailable, psycopg.OperationalError) as error:
+            except Unavailable as error:
                 await self._tell_trouble(error)
                 await asyncio.sleep(_IDLE_SECONDS)
 

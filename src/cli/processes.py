@@ -12,6 +12,7 @@ from calipso import bootstrap, roles
 from calipso.api import server
 from calipso.backend import Backend
 from calipso.cli.common import Data, confirm, running
+from calipso.errors import CalipsoError
 from calipso.supervisor import watch_parent
 
 _THREADS = 64
@@ -88,7 +89,11 @@ def migrate(
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run until SIGINT or SIGTERM, then end in order."""
+    """Run until SIGINT or SIGTERM, then end in order.
+
+    Raises:
+        CalipsoError: what ended it, such as the loss of a lock; a supervisor starts it again.
+    """
 
     async def main() -> None:
         # the default is a few threads more than processors, but ours wait for targets and databases
@@ -101,4 +106,15 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         except asyncio.CancelledError:
             return
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except ExceptionGroup as group:
+        foreseen, others = group.split(CalipsoError)
+        if foreseen is None or others is not None:
+            raise
+        raise _first(foreseen) from None
+
+
+def _first(error: Exception) -> Exception:
+    """The error that ended a group of tasks: the others were only cancelled."""
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

@@ -1,28 +1,36 @@
-"""How many processes of one kind live, by the locks that they hold."""
+"""Locks that last as long as a connection: who loses it is told in our own words."""
 
-import asyncio
-from collections.abc import Callable
-
-from tests.conftest import wait_until
+import psycopg
+import pytest
 
 from calipso.database import Database
+from calipso.errors import Unavailable
+
+_HOLDERS = """
+SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND d.datname = current_database()
+"""
 
 
-async def until_held(database: Database, number: int) -> None:
-    """Wait until the server has noticed who went away."""
-    await asyncio.to_thread(wait_until, lambda: database.count_held("provisioner/a") == number, "the locks")
+async def test_the_loss_of_a_lock_is_told(database_url: str) -> None:
+    database = Database(database_url)
+    async with database.holding("a lock") as check:
+        await check()
+        assert database.is_held("a lock")
+        with psycopg.connect(database_url) as connection:
+            connection.execute(_HOLDERS)
+        with pytest.raises(Unavailable):
+            await check()
+    assert not database.is_held("a lock")
+    database.close()
 
 
-async def test_those_that_hold_a_lock_of_their_kind_are_counted(make_database: Callable[[], str]) -> None:
-    one, another = Database(make_database()), Database(make_database())
-    assert one.count_held("provisioner/a") == 0
-    async with one.holding_one_of("provisioner/a") as (first, _), one.holding_one_of("provisioner/b"):
-        async with one.holding_one_of("provisioner/a") as (second, _):
-            assert (first, second) == ("provisioner/a/0", "provisioner/a/1")
-            assert one.count_held("provisioner/a") == 2
-            assert one.count_held("provisioner/b") == 1
-            assert another.count_held("provisioner/a") == 0  # another installation on the same server
-        await until_held(one, 1)
-    await until_held(one, 0)
-    one.close()
-    another.close()
+async def test_a_lock_of_a_database_that_is_away_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        async with Database("postgresql://127.0.0.1:1/away").holding("a lock"):
+            pass
+
+
+async def test_addresses_say_for_themselves_when_a_loss_is_noticed() -> None:
+    assert "keepalives_idle=60" in Database("postgresql://host/name?keepalives_idle=60").url
+    assert "keepalives_idle=5" in Database("postgresql://host/name").url
