@@ -41,7 +41,7 @@ _WRONG_LAST_SEQUENCE = 10071
 _ACK_SECONDS = 5.0
 _FETCH_SECONDS = 5.0  # a fetch that waits across a restart of the server burns its whole time
 _RECONNECT_SECONDS = 0.5
-_PING_SECONDS = 4
+_PING_SECONDS = 4  # a connection that was lost silently would otherwise be trusted for four minutes
 _ACK_WAIT_SECONDS = 30.0
 _MAX_ACK_PENDING = 512  # more wait in the stream, not in the memory of a provisioner
 _STREAMS = (
@@ -283,7 +283,6 @@ async def _connect(client: Client, url: str, name: str, options: Mapping[str, An
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=1,
                 connect_timeout=2,
-                # a connection that the network lost silently would otherwise be trusted for four minutes
                 ping_interval=_PING_SECONDS,
                 max_outstanding_pings=2,
                 error_cb=told,

@@ -244,7 +244,17 @@ class Provisioner:
             reason, detail = FailureReason.CAPACITY, "the target had no room before the deadline"
         await self._fail(container_id, reason, detail + await why_not_yet(self.runtime, container_id), trigger)
 
+    async def _is_ours(self, container_id: UUID) -> bool:
+        """Whether a start is open and claimed by nobody else: whoever stood still for long may have lost it."""
+        now = await self._state(container_id)
+        if now is None or now.state not in {State.REQUESTED, State.STARTING}:
+            return False
+        return now.claimant in {"", self.claimant}
+
     async def _fail(self, container_id: UUID, reason: FailureReason, detail: str, trigger: Trigger) -> None:
+        if not await self._is_ours(container_id):
+            _log.info("start is not ours any more", container=str(container_id), detail=detail)
+            return
         log = await self.logs(container_id)
         _log.warning("container failed", container=str(container_id), reason=reason.value, detail=detail)
         # removed before it is told, so that nothing is left when the user hears of it; what cannot be removed in time

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
+from tests.builders import PLACEMENT
 from tests.conftest import wait_until
 from tests.provisioning.conftest import House
 
-from calipso.commands.container import RemoveContainer, StopContainer
+from calipso.commands.container import AdoptContainer, RecordContainerStarted, RemoveContainer, StopContainer
 from calipso.events.container import ContainerRequested, State
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
@@ -192,3 +193,20 @@ async def test_secrets_reach_the_order_and_no_event(house: House) -> None:
     told = "".join(str(recorded.event) for recorded in house.store.read(after=0, limit=100).events)
     assert kept.order.secret not in told
     assert isinstance(kept.order.request, ContainerRequested)
+
+
+@pytest.mark.parametrize("successor", ["here/0", "here/1"])
+async def test_whoever_stood_still_beyond_the_deadline_leaves_alone_what_another_started(successor: str) -> None:
+    house = House(run_limit=0.5)
+    container_id = house.request("memory/x?silent")
+    stands_still = asyncio.create_task(house.provisioner("here/0").attend(container_id))
+    await until(lambda: house.state(container_id) is State.STARTING and bool(house.in_world()))
+    # meanwhile its lock went to another, who took the start over
+    house.issue(AdoptContainer(container_id=container_id, claimant=successor, dead="here/0", reason="gone"))
+    house.issue(
+        RecordContainerStarted(container_id=container_id, claimant=successor, placement=PLACEMENT, image_digest="")
+    )
+    await stands_still
+    assert house.state(container_id) is State.RUNNING
+    assert house.in_world() == {container_name(container_id)}
+    house.world.close()

@@ -5,6 +5,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,9 @@ class TestElsewhere:
             far(open_root, "calipso/none:1").start(wanted)
         assert caught.value.reason is FailureReason.IMAGE_MISSING
 
-    def test_what_a_dead_provisioner_left_goes_with_the_container(
-        self, binding: DockerBinding, far: Callable[..., DockerRuntime], open_root: Path
+    @pytest.mark.parametrize("verb", ["start", "stop", "remove"])
+    def test_what_a_dead_provisioner_left_is_told_and_goes_with_whatever_is_done_next(
+        self, binding: DockerBinding, far: Callable[..., DockerRuntime], open_root: Path, verb: str
     ) -> None:
         runtime, wanted = far(open_root), order(binding.image("tiny"), volumes=volumes_of(open_root / "a"))
         labels = {
@@ -155,8 +157,15 @@ class TestElsewhere:
             "calipso.folders": str(wanted.request.container_id),
         }
         binding.engine.create_container("calipso/tiny:1", labels=labels)
-        assert runtime.list() == {}
-        runtime.remove(wanted.request.container_id)
+        # so the reconciler finds it when the container's record has ended
+        assert list(runtime.list()) == [wanted.request.container_id]
+        match verb:
+            case "start":
+                runtime.start(wanted)
+            case "stop":
+                runtime.stop(wanted.request.container_id, grace=timedelta())
+            case _:
+                runtime.remove(wanted.request.container_id)
         assert left_of_folders(binding, wanted) == []
 
     def refused(self, runtime: DockerRuntime, wanted: Order, why: str) -> None:

@@ -91,6 +91,7 @@ class DockerRuntime:
         if self._engine.is_local:
             make_folders(order.request.volumes, order.request.identity, self._roots, seconds=self._folder_seconds)
         else:
+            self._elsewhere.remove_left(order.request.container_id)
             self._elsewhere.make_folders(order.request)
         # a name is taken before its container can be seen
         attempts = Retrying(
@@ -108,10 +109,15 @@ class DockerRuntime:
         return self._observation(found, container_id) if found else None
 
     def list(self) -> Mapping[UUID, Observation]:
-        """Say what the engine has of every container of this installation and target."""
+        """Say what the engine has of every container of this installation and target.
+
+        What makes the folders of a container stands for it until it is there itself: it must not be left behind either.
+        """
         observations: dict[UUID, Observation] = {}
         with self._engine.client() as client:
             for item in client.containers(all=True, filters={"label": self._labels.filters()}):
+                if prepared := self._labels.prepared(item["Labels"]):
+                    observations.setdefault(prepared, listed(item, prepared, self._target.public_host))
                 container_id = self._labels.owned(item["Labels"])
                 if container_id is None:
                     continue
@@ -137,6 +143,7 @@ class DockerRuntime:
         Raises:
             RuntimeFailed: the process could not be ended.
         """
+        self._remove_left(container_id)
         with self._engine.client() as client:
             found = self._found(client, container_id)
             if not found or status(found["State"]["Status"]) is not Status.RUNNING:
@@ -157,8 +164,7 @@ class DockerRuntime:
         with self._engine.client() as client:
             if found := self._found(client, container_id):
                 _remove(client, found["Id"])
-        if not self._engine.is_local:
-            self._elsewhere.remove_left(container_id)
+        self._remove_left(container_id)
 
     def watch(self, ended: Event) -> Iterator[UUID]:
         """The containers whose process ended or that were removed, as it happens, until `ended` is set."""
@@ -182,6 +188,10 @@ class DockerRuntime:
     def close(self) -> None:
         """Give back all connections."""
         self._engine.close()
+
+    def _remove_left(self, container_id: UUID) -> None:
+        if not self._engine.is_local:
+            self._elsewhere.remove_left(container_id)
 
     def _start(self, order: Order) -> Observation:
         with self._engine.client() as client:

@@ -65,10 +65,17 @@ class Labels:
 
     def owned(self, labels: Mapping[str, str]) -> UUID | None:
         """The container that these labels belong to; None when it is not of this installation and target."""
+        return self._named(labels, _CONTAINER)
+
+    def prepared(self, labels: Mapping[str, str]) -> UUID | None:
+        """The container whose folders are made by what has these labels; None when it makes none of ours."""
+        return self._named(labels, _FOLDERS)
+
+    def _named(self, labels: Mapping[str, str], label: str) -> UUID | None:
         if (labels.get(_INSTALLATION), labels.get(_TARGET)) != (self.installation, self.target):
             return None
         try:
-            return UUID(labels.get(_CONTAINER, ""))
+            return UUID(labels.get(label, ""))
         except ValueError:
             return None
 
