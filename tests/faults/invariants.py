@@ -18,6 +18,7 @@ from tests.faults.told import Told
 
 from calipso.errors import Unavailable
 from calipso.events.container import State
+from calipso.events.naming import container_name
 from calipso.events.values import Protocol, Runtime
 from calipso.projections import containers
 from calipso.projections.guacamole import tables
@@ -98,7 +99,8 @@ class Invariants:
             if container.request.image.runtime is Runtime.DOCKER
         }
         runs = {name for name, state in of_docker.items() if state is State.RUNNING}
-        may_be = runs | {name for name, state in of_docker.items() if state is State.STOPPED}
+        kept = {container_name(key) for key in self.record.asked}
+        may_be = runs | {name for name, state in of_docker.items() if state is State.STOPPED and name in kept}
         yield from (f"{name} runs in the record, and on the engine not" for name in runs - _running(there))
         yield from (f"{name} runs on the engine, and in the record not" for name in _running(there) - runs)
         yield from (f"{name} is left on the engine" for name in there.keys() - may_be - _running(there))

@@ -22,6 +22,7 @@ class Record:
         default: the limits of users without a quota of their own.
 
     Attributes:
+        asked: the containers whose stop somebody asked for, so that they may be kept.
         wrong: what was not lawful at its position, for ever.
     """
 
@@ -29,6 +30,7 @@ class Record:
         self.events: list[Recorded] = []
         self.containers: dict[UUID, Container] = {}
         self.quotas: dict[UUID, Quota] = {}
+        self.asked: set[UUID] = set()
         self.started = 0
         self.wrong: list[str] = []
         self._default = default
@@ -66,6 +68,8 @@ class Record:
                 self._accuse(recorded, "is about a container that nobody requested")
             else:
                 self.containers[event.container_id] = folded
+            if isinstance(event, containers.ContainerStopRequested):
+                self.asked.add(event.container_id)
             self.started += isinstance(event, containers.ContainerStarted)
         elif isinstance(event, quotas.QuotaEvent):
             self._fold_quota(recorded, event)
