@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
 from calipso import installation
@@ -15,7 +15,7 @@ from calipso.bus.access import Access
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
 from calipso.credentials import MasterKeys, parse_master_keys
-from calipso.database import KEEPALIVES, Database
+from calipso.database import KEEPALIVES, Database, be_noticed
 from calipso.erasures import Erasures
 from calipso.errors import Invalid
 from calipso.installation import Installation
@@ -139,13 +139,17 @@ class Backend:
             raise Invalid("CALIPSO_GUACAMOLE_DATABASE_URL", "must begin with postgresql:// or mysql://")
         driver = _DRIVERS[url.drivername]
         # a connection that the network lost silently would otherwise hold the projection up for hours
-        noticed = KEEPALIVES if driver.startswith("postgresql") else _MYSQL_PATIENCE
-        return create_engine(
+        is_postgresql = driver.startswith("postgresql")
+        noticed = KEEPALIVES if is_postgresql else _MYSQL_PATIENCE
+        made = create_engine(
             url.set(drivername=driver),
             pool_pre_ping=True,
             hide_parameters=True,
             connect_args={name: value for name, value in noticed.items() if name not in url.query},
         )
+        if is_postgresql:
+            event.listen(made, "connect", be_noticed)
+        return made
 
     def bus(self, name: str, *, patience: float = math.inf) -> AbstractAsyncContextManager[Bus]:
         """A connection to NATS.

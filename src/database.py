@@ -13,7 +13,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 
 from calipso.errors import Invalid, Unavailable
 
@@ -29,9 +29,13 @@ _CONNECT_SECONDS = 5.0
 _COUNTED = 100
 # a network that silently loses a connection is noticed after some seconds, not after the two hours of the kernel
 KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+_STANDSTILL_SECONDS = 60
 # by the server as well, which would otherwise keep the locks of a machine that is gone; of no effect on unix sockets
-_KEEPALIVES_OF_SERVER = "; ".join(
-    f"SET {name if name.startswith('tcp_') else f'tcp_{name}'} = {value}" for name, value in KEEPALIVES.items()
+_NOTICED_BY_SERVER = "; ".join(
+    [
+        *(f"SET {name if name.startswith('tcp_') else f'tcp_{name}'} = {value}" for name, value in KEEPALIVES.items()),
+        f"SET idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'",
+    ]
 ).encode()
 
 
@@ -115,7 +119,7 @@ class Database:
         return self._engine(isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
     def _engine(self, **options: Any) -> Engine:  # noqa: ANN401 - passed on
-        return create_engine(
+        made = create_engine(
             "postgresql+psycopg://",
             creator=lambda: psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS)),
             pool_size=8,
@@ -123,6 +127,8 @@ class Database:
             hide_parameters=True,  # errors are logged, and parameters may be personal
             **options,
         )
+        event.listen(made, "connect", be_noticed)
+        return made
 
     def close(self) -> None:
         """Give back all connections."""
@@ -174,7 +180,7 @@ class Database:
         """A connection that is kept for long, and whose loss both sides notice; that is `Unavailable` in the block."""
         with _unavailable():
             async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-                await connection.execute(_KEEPALIVES_OF_SERVER)
+                await connection.execute(_NOTICED_BY_SERVER)
                 yield connection
 
     def is_held(self, lock: str) -> bool:
@@ -199,6 +205,12 @@ class Database:
 async def _check(connection: psycopg.AsyncConnection[Any]) -> None:
     with _unavailable():
         await connection.execute("SELECT 1")
+
+
+def be_noticed(connection: psycopg.Connection[Any], _: object) -> None:
+    """Let the server notice when our side of a new connection is gone, or stands still in a transaction."""
+    connection.execute(_NOTICED_BY_SERVER)
+    connection.commit()
 
 
 @contextmanager

@@ -1,17 +1,29 @@
-"""Holds a lock of a database until it is killed; arguments are the database's URL and the name of the lock."""
+"""Holds a lock of a database until it is killed; arguments are the database's URL, the name of the lock, and how."""
 
 import asyncio
 import sys
 
-from calipso.database import Database
+from sqlalchemy import func, select
+
+from calipso.database import Database, lock_number
 
 
-async def main(url: str, lock: str) -> None:
-    """Hold the lock, and say so."""
-    async with Database(url).holding(lock):
-        sys.stdout.write("held\n")
-        sys.stdout.flush()
-        await asyncio.Event().wait()
+async def main(url: str, lock: str, how: str) -> None:
+    """Hold the lock, and say so: as a process `leads`, or as a projection holds its position in a `transaction`."""
+    database = Database(url)
+    if how == "leads":
+        async with database.holding(lock):
+            await _say_held()
+    else:
+        with database.engine().begin() as connection:
+            connection.execute(select(func.pg_advisory_xact_lock(lock_number(lock))))
+            await _say_held()
+
+
+async def _say_held() -> None:
+    sys.stdout.write("held\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -98,18 +98,11 @@ def _answers(url: str) -> bool:
 
 @needs_machine
 @pytest.mark.docker
-def test_locks_of_a_machine_that_vanished_are_free_within_seconds(machine: Machine, url: str) -> None:
+@pytest.mark.parametrize("how", ["leads", "transaction"])
+def test_locks_of_a_machine_that_vanished_are_free_within_seconds(machine: Machine, url: str, how: str) -> None:
+    script = Path(__file__).with_name("lock_holder.py")
     holder = subprocess.Popen(
-        [
-            "ip",
-            "netns",
-            "exec",
-            machine.name,
-            sys.executable,
-            Path(__file__).with_name("lock_holder.py"),
-            url,
-            "a lock",
-        ],
+        ["ip", "netns", "exec", machine.name, sys.executable, script, url, "a lock", how],
         env={**os.environ, "PATH": PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
