@@ -96,28 +96,35 @@ def _answers(url: str) -> bool:
     return False
 
 
-@needs_machine
-@pytest.mark.docker
-@pytest.mark.parametrize("how", ["leads", "transaction"])
-def test_locks_of_a_machine_that_vanished_are_free_within_seconds(machine: Machine, url: str, how: str) -> None:
+@contextlib.contextmanager
+def holding(machine: Machine, url: str, how: str) -> Iterator[None]:
+    """A process on the other machine that holds the lock named for how it does."""
     script = Path(__file__).with_name("lock_holder.py")
-    holder = subprocess.Popen(
-        ["ip", "netns", "exec", machine.name, sys.executable, script, url, "a lock", how],
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", machine.name, sys.executable, script, url, how, how],
         env={**os.environ, "PATH": PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    database = Database(url)
     try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        assert database.is_held("a lock")
-        machine.cut()
-        wait_until(lambda: not database.is_held("a lock"), "the lock to be free", seconds=NOTICED_SECONDS)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield
     finally:
-        database.close()
-        holder.kill()
-        holder.communicate()
+        process.kill()
+        process.communicate()
+
+
+@needs_machine
+@pytest.mark.docker
+def test_locks_of_a_machine_that_vanished_are_free_within_seconds(machine: Machine, url: str) -> None:
+    kinds = ("leads", "transaction")
+    with contextlib.closing(Database(url)) as database, contextlib.ExitStack() as holders:
+        for how in kinds:
+            holders.enter_context(holding(machine, url, how))
+        assert all(map(database.is_held, kinds))
+        machine.cut()
+        wait_until(lambda: not any(map(database.is_held, kinds)), "the locks to be free", seconds=NOTICED_SECONDS)
 
 
 async def test_a_connection_to_nats_that_is_lost_silently_is_made_anew(tmp_path: Path, free_port: int) -> None:
