@@ -48,9 +48,9 @@ async def events(request: Request) -> HTTPResponse:
     """A page of the events that have something in common."""
     require_auditor(request)
     context, asked = context_of(request), _Asked.of(request)
+    upto = await until_audited(context)
     wanted = await context.look(asked.selection)
     await readings_of(request).record(request, "events", wanted.user_id, _narrowing(asked.question, wanted))
-    upto = await until_audited(context)
     found = await context.look(lambda connection: asked.page(connection, wanted))
     body = EventsPage(
         next=_address(request, asked.cursor_after(found)) if len(found) == asked.limit else None,
@@ -67,7 +67,8 @@ async def reach(request: Request) -> HTTPResponse:
     require_auditor(request)
     context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
     dataset = read_text(request.args.get("dataset"), "dataset")
-    await until_audited(context, Containers.name)
+    position = await asyncio.to_thread(context.backend.store.position_at, moment)
+    await context.waiting.until_shown((audit.AUDIT, Containers.name), position, "")
     found = await context.look(lambda connection: reach_object(context.backend, connection, dataset, moment))
     # a folder may have a person's name; an experiment has not
     asked = {"experiments": ", ".join(sorted({way.experiment for way in found.ways if way.experiment})[:_NAMED])}
@@ -101,7 +102,6 @@ async def usage(request: Request) -> HTTPResponse:
     if By.USER in by:
         told = {"since": format_time(since) if since else "", "until": format_time(until) if until else ""}
         await readings_of(request).record(request, "usage", None, {"by": ",".join(by), **told})
-    await until_audited(context, Containers.name)
 
     def rows(connection: Connection) -> list[UsageRow]:
         return usage_rows(connection, used_within(connection, begin, end, by), by)
@@ -109,16 +109,11 @@ async def usage(request: Request) -> HTTPResponse:
     return json(UsageObject(since=format_time(begin), until=format_time(end), rows=await context.look(rows)))
 
 
-async def until_audited(context: Context, *besides: str) -> int:
-    """Wait until the audit tells of all that is stored now, and give how far it does; it may be behind all the same.
-
-    Args:
-        context: of the request.
-        besides: other projections that must show all, too.
-    """
+async def until_audited(context: Context) -> int:
+    """Wait until the audit tells of all that is stored now, and give how far it does; it may be behind all the same."""
     head = await asyncio.to_thread(context.backend.store.head)
     with contextlib.suppress(NotVisibleYet):
-        await context.waiting.until_shown((audit.AUDIT, *besides), head, "")
+        await context.waiting.until_shown((audit.AUDIT,), head, "")
     return await context.look(audit.position)
 
 

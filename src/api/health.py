@@ -110,7 +110,7 @@ async def metrics(request: Request) -> HTTPResponse:
     families = list(_health_families(await examine(context)))
     with contextlib.suppress(Unavailable):  # told by calipso_part_ok
         families += _container_families(await context.query(counts))
-        families += usage_families(await context.look(used_until_now))
+        families += usage_families(await context.query(used_until_now))
     derived = CollectorRegistry()
     derived.register(_Families(families))
     text = generate_latest(context.metrics.registry) + generate_latest(derived)
