@@ -71,6 +71,7 @@ class _Rounds:
         self._report = report
         self._open: list[tuple[float, Fault]] = []
         self._kinds: list[str] = []
+        self._last = ""
 
     def one(self, number: int, faults: int) -> None:
         """Let users act while things break, mend everything, and wait for agreement."""
@@ -87,7 +88,10 @@ class _Rounds:
         self._users.rest()
         left = self._agree(ended)
         kinds = ", ".join(sorted(self._kinds))
-        self.outcome = f"{kinds}; " + (f"agreed after {self._report.converged[-1]:.1f} s" if not left else f"{left}")
+        agreed = (
+            f"agreed after {self._report.converged[-1]:.1f} s, last of all: {self._last}" if not left else f"{left}"
+        )
+        self.outcome = f"{kinds}; {agreed}"
         self._report.violations += [f"round {number} ({kinds}): {violation}" for violation in left]
         self._kinds = []
 
@@ -116,6 +120,7 @@ class _Rounds:
 
     def _agree(self, began: float) -> Sequence[str]:
         """Wait until everything holds; gives what does not in the end."""
+        self._last = "nothing was to be done"
         while True:
             looked = time.monotonic()
             left = self._invariants.violations()
@@ -124,4 +129,5 @@ class _Rounds:
                 return []
             if looked - began > AGREE_SECONDS:
                 return left
+            self._last = left[0]
             self._pass_time(0.2)

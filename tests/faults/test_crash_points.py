@@ -14,7 +14,7 @@ from tests.faults.forked import Forked
 from tests.faults.invariants import Invariants
 from tests.faults.nursery import Nursery
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @contextmanager
