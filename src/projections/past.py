@@ -23,7 +23,7 @@ from calipso.events.naming import quota_stream
 from calipso.events.quota import QuotaEvent
 from calipso.events.user import ExperimentMarkedFavorite, ExperimentUnmarkedFavorite
 from calipso.projections import containers
-from calipso.projections.audit import AUDIT, entries
+from calipso.projections.audit import AUDIT, entries, of_kind
 from calipso.projections.audit.reading import readable
 from calipso.projections.containers import Containers
 from calipso.projections.experiments import Experiments
@@ -112,7 +112,7 @@ def _empty(engine: Engine, history: History, position: int, models: Sequence[Rea
 
 
 def _fill_images(past: Past) -> None:
-    past.apply(Images(), any_of(entries.c.topic, topics_of(ImageEvent)))
+    past.apply(Images(), of_kind(ImageEvent.kind))
 
 
 CATALOGUE = View(models=(Images(),), fill=_fill_images)
@@ -122,9 +122,7 @@ def quota_of(user_id: UUID) -> View:
     """The limits and reservations of a user."""
     return View(
         models=(Quotas(),),
-        fill=lambda past: past.apply(
-            Quotas(), entries.c.stream == quota_stream(user_id), any_of(entries.c.topic, topics_of(QuotaEvent))
-        ),
+        fill=lambda past: past.apply(Quotas(), entries.c.stream == quota_stream(user_id), of_kind(QuotaEvent.kind)),
     )
 
 
@@ -141,7 +139,7 @@ def experiments_of(user_id: UUID) -> View:
         past.apply(
             Experiments(),
             or_(
-                entries.c.stream.in_(joined) & any_of(entries.c.topic, topics_of(ExperimentEvent)),
+                entries.c.stream.in_(joined) & of_kind(ExperimentEvent.kind),
                 (entries.c.stream == user_id) & any_of(entries.c.topic, marks),
             ),
         )
@@ -182,7 +180,7 @@ def _containers(wanted: ColumnElement[bool]) -> View:
         past.apply(
             Containers(),
             any_of(entries.c.container_id, others),
-            any_of(entries.c.topic, topics_of(ContainerEvent)),
+            of_kind(ContainerEvent.kind),
         )
 
     return View(models=(Images(), Containers()), fill=fill, needs=(AUDIT, Containers.name))

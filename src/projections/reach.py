@@ -14,11 +14,11 @@ from calipso.events.envelope import History, Recorded
 from calipso.events.experiment import ExperimentEvent, MemberAdded
 from calipso.events.tracing import Traced, trace
 from calipso.events.values import SessionRef, Volume
-from calipso.projections.audit import entries, folders, plain_path
+from calipso.projections.audit import entries, folders, of_kind, plain_path
 from calipso.projections.audit.history import Entry, told
 from calipso.projections.audit.reading import readable
 from calipso.projections.containers import containers
-from calipso.projections.folding import any_of, topics_of
+from calipso.projections.folding import any_of
 
 _OPEN = frozenset({State.RUNNING, State.STOPPING})
 
@@ -109,7 +109,7 @@ class _Look:
     def experiments(self, ids: Iterable[UUID | None]) -> Mapping[UUID, tuple[Traced, Sequence[Recorded]]]:
         """Experiments as they were, each with all its events until then."""
         streams: dict[UUID, list[Recorded]] = {key: [] for key in ids if key}
-        for recorded in self._events(any_of(entries.c.stream, streams), topics_of(ExperimentEvent)):
+        for recorded in self._events(any_of(entries.c.stream, streams), ExperimentEvent.kind):
             streams[recorded.stream].append(recorded)
         return {key: (trace(events), events) for key, events in streams.items()}
 
@@ -118,7 +118,7 @@ class _Look:
         lived = or_(containers.c.ended.is_(None), containers.c.ended >= moment)
         query = select(containers.c.container_id).where(containers.c.id <= self.position, lived)
         streams: dict[UUID, list[Recorded]] = {key: [] for key in self.connection.execute(query).scalars()}
-        for recorded in self._events(any_of(entries.c.stream, streams), topics_of(ContainerEvent)):
+        for recorded in self._events(any_of(entries.c.stream, streams), ContainerEvent.kind):
             streams[recorded.stream].append(recorded)
         for events in streams.values():
             state: Container | None = None
@@ -166,9 +166,8 @@ class _Look:
         source = plain_path(volume.source)
         return _is_within(source, self.dataset) or _is_within(self.dataset, source)
 
-    def _events(self, condition: ColumnElement[bool], topics: frozenset[str]) -> Iterator[Recorded]:
-        of_topics = any_of(entries.c.topic, topics)
-        return readable(self.connection, self.history, self.position, condition, of_topics)
+    def _events(self, condition: ColumnElement[bool], kind: str) -> Iterator[Recorded]:
+        return readable(self.connection, self.history, self.position, condition, of_kind(kind))
 
 
 def _is_within(path: str, root: str) -> bool:

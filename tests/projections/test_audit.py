@@ -18,10 +18,12 @@ from tests.builders import (
     member_added,
     quota_released,
     quota_reserved,
+    role_granted,
     session_ref,
     started,
     stopped,
     user_erased,
+    user_logged_in,
     user_registered,
     uuid_of,
 )
@@ -33,6 +35,7 @@ from calipso.errors import Invalid, NotFound
 from calipso.events.container import ContainerStarted
 from calipso.events.envelope import Event, Recorded, Unreadable
 from calipso.events.naming import container_name
+from calipso.events.user import UserNameClaimed
 from calipso.projections import audit
 from calipso.projections.audit import history
 from calipso.projections.audit.question import Question, select
@@ -186,3 +189,13 @@ def test_events_of_a_newer_program_are_told_by_their_topic(connection: Connectio
     assert positions(connection, Selection(experiment_id=NAMING.experiment("P1")), limit=9) == [1, 2, 3]
     (entry,) = history.told(connection, [recorded])
     assert entry.sentence == f"user:nobody's did something that this program does not know ({topic}): {unknown.reason}."
+
+
+def test_the_types_of_a_kind_stand_together_whatever_the_language_of_the_database(connection: Connection) -> None:
+    claimed = UserNameClaimed(name_id=NAMING.user_name("ada"), user_id=ADA)
+    events = History().record(user_registered(ADA), claimed, user_logged_in(ADA), role_granted(ADA), user_erased(ADA))
+    apply(audit.Audit(), connection, events)
+    names = [topic.rpartition(".")[2] for topic in topics_of_kind(connection, "user")]
+    assert names == ["RoleGranted", "UserErased", "UserLoggedIn", "UserRegistered"]
+    assert topics_of_kind(connection, "user_name") == [claimed.topic()]
+    assert topics_of_kind(connection, "use") == []

@@ -1,6 +1,7 @@
 """The past is shown as it was shown then, whatever happened since."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,8 +18,8 @@ from tests.projections.test_lawful import BEGIN, CONTAINERS, LISTS, USERS, obey
 from calipso.database import Database
 from calipso.errors import Unavailable
 from calipso.events.container import State
-from calipso.events.envelope import Recorded, Unreadable
-from calipso.projections import containers, experiments, images, past, quotas
+from calipso.events.envelope import Unreadable
+from calipso.projections import audit, containers, experiments, images, past, quotas
 from calipso.projections.past import View
 from calipso.store_memory import MemoryStore
 
@@ -101,19 +102,14 @@ def test_nothing_of_a_look_back_stays(live: Engine) -> None:
         assert len(images.every(connection)) == 1
 
 
-class Newer(MemoryStore):
-    """A store whose events a newer program wrote."""
-
-    def at(self, positions: Any) -> list[Recorded]:  # noqa: ANN401 - as the store's
-        event = Unreadable(stored_topic="calipso.image.ImageAdded", reason="version 9 is newer", data={})
-        recorded = super().at(positions)[0]
-        return [Recorded(**{**vars(recorded), "event": event})]
-
-
-def test_a_past_that_cannot_be_read_is_not_guessed(live: Engine) -> None:
-    store = stored(user_registered(ADA), image_added())
-    fill(live, store)
-    newer = Newer(store._codec)
-    newer._log = store._log
-    with pytest.raises(Unavailable, match="the state at position 2 is not available: version 9 is newer"):
-        past.look(live, newer, 2, past.CATALOGUE, images.every)
+@pytest.mark.parametrize("topic", ["calipso.image.ImageAdded", "calipso.image.ImageDreamed"])
+def test_a_past_that_cannot_be_read_is_not_guessed(live: Engine, topic: str) -> None:
+    store = stored(user_registered(ADA), image_added(), image_added("wiki"))
+    event = Unreadable(stored_topic=topic, reason="a newer program wrote it", data={})
+    store._log[2] = replace(store._log[2], event=event)
+    with live.begin() as connection:
+        connection.execute(text("TRUNCATE rm_audit.entries"))
+        apply(audit.Audit(), connection, store.read(after=0, limit=10).events)
+    assert len(past.look(live, store, 2, past.CATALOGUE, images.every)) == 1
+    with pytest.raises(Unavailable, match="the state at position 3 is not available: a newer program wrote it"):
+        past.look(live, store, 3, past.CATALOGUE, images.every)

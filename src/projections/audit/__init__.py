@@ -8,7 +8,7 @@ from posixpath import normpath
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Index, Table, Uuid, func, literal, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Index, Table, Uuid, func, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from calipso.events.container import ContainerRequested
@@ -29,7 +29,7 @@ entries = Table(
     Column("position", Whole, primary_key=True, autoincrement=False),
     Column("event_id", Uuid, nullable=False),
     Column("stream", Uuid, nullable=False),
-    Column("topic", PlainText, nullable=False),
+    Column("topic", PlainText(collation="C"), nullable=False),  # so that the topics of a kind stand together
     Column("actor", PlainText, nullable=False),
     Column("correlation_id", Uuid, nullable=False),
     Column("user_id", Uuid),
@@ -151,6 +151,12 @@ def _folders(events: Sequence[Recorded]) -> Sequence[Row]:
         if isinstance(recorded.event, SessionAdded | SessionChanged)
         for volume in recorded.event.session.volumes
     ]
+
+
+def of_kind(kind: str) -> ColumnElement[bool]:
+    """Whether an entry is of a kind, also when its type is not known to this program."""
+    begin = f"calipso.{kind}"
+    return (entries.c.topic >= f"{begin}.") & (entries.c.topic < f"{begin}/")  # the character after the dot
 
 
 def plain_path(path: str) -> str:
