@@ -39,11 +39,15 @@ class EvidenceObject(msgspec.Struct, kw_only=True):
 
 
 class OpeningObject(msgspec.Struct, kw_only=True):
-    """A desktop was opened; `end` is null while it is open, `then` says whether it was open at the moment."""
+    """A desktop was opened; `end` is null while it is open, `then` says whether it was open at the moment.
+
+    `account` is empty for its owner's, else an account of Guacamole's own, such as an administrator's.
+    """
 
     begin: Time
     end: Time | None
     address: str
+    account: str
     then: bool
 
 
@@ -216,10 +220,13 @@ def _told_openings(openings: Sequence[OpeningObject] | None) -> str:
     if openings is None:
         return "Whether it was opened is not recorded."
     if open_ones := [each for each in openings if each.then]:
-        return (
-            "It was open through Guacamole, from " + ", ".join(f"{o.address} since {o.begin}" for o in open_ones) + "."
-        )
+        return f"It was open through Guacamole, {', '.join(map(_told_opening, open_ones))}."
     return f"It was not open then; Guacamole tells of {len(openings)} openings at other times."
+
+
+def _told_opening(opening: OpeningObject) -> str:
+    by = f" by Guacamole's account {opening.account}" if opening.account else ""
+    return f"from {opening.address or 'an address that is not known'} since {opening.begin}{by}"
 
 
 def _opening_object(opening: Opening, moment: datetime) -> OpeningObject:
@@ -227,6 +234,7 @@ def _opening_object(opening: Opening, moment: datetime) -> OpeningObject:
         begin=format_time(opening.begin),
         end=format_time(opening.end) if opening.end else None,
         address=opening.address,
+        account=opening.account,
         then=opening.covers(moment),
     )
 

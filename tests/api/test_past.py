@@ -18,6 +18,7 @@ from calipso.commands.image import AddImage, WithdrawImage
 from calipso.commands.quota import AssignQuota
 from calipso.commands.request import RequestContainer, SessionWanted, TargetOffered
 from calipso.commands.user import GrantRole
+from calipso.credentials import guacamole_username
 from calipso.events.experiment import ExperimentDetails, SessionDetails
 from calipso.events.naming import container_name
 from calipso.events.user import Role
@@ -90,7 +91,12 @@ def story(api: Api, people: People) -> Story:
     with engine.begin() as connection:
         begin = moment - timedelta(seconds=1)
         name = container_name(told.container_id)
-        row = {"username": "u", "connection_name": name, "remote_host": "10.0.0.7", "start_date": begin}
+        row = {
+            "username": guacamole_username(told.container_id),
+            "connection_name": name,
+            "remote_host": "10.0.0.7",
+            "start_date": begin,
+        }
         connection.execute(insert(connection_history).values(**row))
     return Story(
         image=told.image, proposal=told.proposal, container_id=told.container_id, moment=quote(moment.isoformat())
@@ -163,7 +169,7 @@ async def test_who_could_reach_a_data_set(people: People, story: Story) -> None:
     member, opened = found["ways"]
     assert (member["how"], member["user"], member["openings"]) == ("could_start", people.ada.name, None)
     assert (opened["how"], opened["container"]) == ("opened", container_name(story.container_id))
-    assert [(each["address"], each["then"]) for each in opened["openings"]] == [("10.0.0.7", True)]
+    assert [(o["address"], o["account"], o["then"]) for o in opened["openings"]] == [("10.0.0.7", "", True)]
     assert [each["type"] for each in opened["evidence"]] == [
         "MemberAdded", "ContainerRequested", "ContainerStarting", "ContainerStarted",
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine, insert
 
+from calipso.credentials import guacamole_username
 from calipso.events.naming import container_name
 from calipso.projections.guacamole.openings import Opening, openings_of
 from calipso.projections.guacamole.tables import connection_history
@@ -21,7 +22,8 @@ def test_openings_of_containers_that_are_gone_are_told(engine: Engine) -> None:
             (mine, BEGIN, BEGIN + HOUR / 2),
             (other, BEGIN, None),
         ):
-            row = {"username": "u", "connection_name": container_name(container_id), "remote_host": "10.0.0.7"}
+            account = guacamole_username(container_id) if end else "guacadmin"
+            row = {"username": account, "connection_name": container_name(container_id), "remote_host": "10.0.0.7"}
             # as Guacamole writes on a database without zones
             times = {"start_date": begin, "end_date": end}
             if engine.dialect.name == "mysql":
@@ -29,7 +31,7 @@ def test_openings_of_containers_that_are_gone_are_told(engine: Engine) -> None:
             connection.execute(insert(connection_history).values(**row, **times))
         found = openings_of(connection, [mine, uuid4()])
     closed = Opening(begin=BEGIN, end=BEGIN + HOUR / 2, address="10.0.0.7")
-    still_open = Opening(begin=BEGIN + HOUR, end=None, address="10.0.0.7")
+    still_open = Opening(begin=BEGIN + HOUR, end=None, address="10.0.0.7", account="guacadmin")
     assert found == {mine: [closed, still_open]}
 
 

@@ -1,4 +1,7 @@
-"""When desktops were opened, as Guacamole's connection history tells; only read."""
+"""When desktops were opened and by whom, as Guacamole's connection history tells; only read.
+
+It is asked by connections, so that it tells of accounts that are not ours, too: those of Guacamole's administrators.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -8,17 +11,22 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from calipso.credentials import guacamole_username
 from calipso.events.naming import container_name
 from calipso.projections.guacamole.tables import connection_history as history
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """A desktop was opened at `begin` from `address`; `end` is None while it is open, or where its end was not told."""
+    """A desktop was opened at `begin` from `address`; `end` is None while it is open, or where its end was not told.
+
+    `account` is empty for the owner's own, which is made for the container alone; else it is one of Guacamole's.
+    """
 
     begin: datetime
     end: datetime | None
     address: str
+    account: str = ""
 
     def covers(self, moment: datetime) -> bool:
         """Whether it was open at a moment."""
@@ -33,13 +41,22 @@ def openings_of(connection: Connection, container_ids: Collection[UUID]) -> Mapp
         container_ids: their connections bear their names, also when they are gone.
     """
     names = {container_name(container_id): container_id for container_id in container_ids}
-    query = select(history.c.connection_name, history.c.start_date, history.c.end_date, history.c.remote_host)
+    told = (
+        history.c.connection_name,
+        history.c.username,
+        history.c.start_date,
+        history.c.end_date,
+        history.c.remote_host,
+    )
+    query = select(*told)
     query = query.where(history.c.connection_name.in_(sorted(names))).order_by(history.c.start_date)
     found: dict[UUID, list[Opening]] = defaultdict(list)
     for row in connection.execute(query):
         end = None if row.end_date is None else _in_utc(row.end_date)
-        opening = Opening(begin=_in_utc(row.start_date), end=end, address=row.remote_host or "")
-        found[names[row.connection_name]].append(opening)
+        container_id = names[row.connection_name]
+        account = "" if row.username == guacamole_username(container_id) else row.username
+        opening = Opening(begin=_in_utc(row.start_date), end=end, address=row.remote_host or "", account=account)
+        found[container_id].append(opening)
     return found
 
 
