@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,15 @@ class Engine:
             self._clear_away()
 
     def client(self) -> APIClient:
-        """A client of the engine itself, past all links."""
+        """A client of the engine itself, past all links.
+
+        Raises:
+            OSError: the engine does not listen.
+        """
+        # the library leaks each socket that it cannot connect
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_TIMEOUT)
+            probe.connect(str(self.socket))
         return APIClient(f"unix://{self.socket}", timeout=_TIMEOUT)
 
     def containers(self) -> list[dict[str, Any]]:
@@ -174,11 +183,23 @@ class Engine:
             )
 
     def _clear_away(self) -> None:
-        with contextlib.suppress(*AWAY), contextlib.closing(self.client()) as client:
+        try:
+            if self._containerd is not None:
+                self._remove_all()
+        finally:
+            self._end_all()
+
+    def _remove_all(self) -> None:
+        # it may stand still or be dead, with containers that live on
+        self.kill()
+        self.start()
+        with contextlib.closing(self.client()) as client:
             for container in client.containers(all=True):
                 client.remove_container(container["Id"], force=True, v=True)
             for network in client.networks(filters={"type": "custom"}):
                 client.remove_network(network["Id"])
+
+    def _end_all(self) -> None:
         self.stop()
         if self._containerd is not None:
             self._containerd.terminate()

@@ -9,7 +9,7 @@ from tests.faults.harness import soak
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(400)]
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
