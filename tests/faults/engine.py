@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import psutil
 import requests
 from docker import APIClient
 from tests.conftest import wait_until
@@ -204,10 +205,19 @@ class Engine:
         if self._containerd is not None:
             self._containerd.terminate()
             self._containerd.wait(60)
+        self._kill_shims()
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             if (place := line.split()[1]).startswith(f"{self.folder}/"):
                 _run("umount", place)
         subprocess.run(["ip", "link", "delete", self._bridge], env={"PATH": PATH}, capture_output=True, check=False)
+
+    def _kill_shims(self) -> None:
+        """What an engine that was killed leaves of its containers' keepers, with what they keep."""
+        for process in psutil.process_iter(["cmdline"]):
+            if f"{self.folder}/containerd.sock" in (process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for each in (*process.children(recursive=True), process):
+                        each.kill()
 
 
 def _run(*command: str) -> None:
