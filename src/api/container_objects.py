@@ -12,7 +12,7 @@ from calipso.events.container import State
 from calipso.events.values import Protocol, Runtime
 from calipso.projections.containers import ContainerRow
 
-_STATUS: dict[State, Status] = {
+STATUS: dict[State, Status] = {
     State.REQUESTED: "busy",
     State.STARTING: "busy",
     State.RUNNING: "created",
@@ -35,7 +35,7 @@ def container_object(row: ContainerRow, request: Request) -> ContainerObject:
         calipso_experiment=row.label,
         container_id=row.runtime_id or "not created yet",
         container_name=row.name,
-        container_status=_STATUS[row.state],
+        container_status=STATUS[row.state],
         container_logs="...",
         guacamole_username=username,
         guacamole_password=password,

@@ -70,6 +70,7 @@ class Context:
         self.metrics = metrics
         self.runs = Held(backend.settings, metrics.held.labels("run"))
         self.ends = Held(backend.settings, metrics.held.labels("end"))
+        self.follows = Held(backend.settings, metrics.held.labels("follow"))
         self.answers: Memory[tuple[object]] = Memory(_concerns_answers, size=_ANSWERS, seconds=_ANSWERS_SECONDS)
 
     async def query(self, ask: Callable[[Connection], T]) -> T:

@@ -5,6 +5,7 @@ from functools import partial
 
 from sanic import Blueprint, HTTPResponse, Request
 
+from calipso.api import live
 from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_auditor
 from calipso.api.operations import BATCH
@@ -20,8 +21,10 @@ _MOST = 2**63 - 1  # of a position in the store
 
 @blueprint.get("/events/")
 @signed_in
-async def events(request: Request) -> HTTPResponse:
-    """The events after a position, as they are published: a batch of CloudEvents, empty when there is none yet."""
+async def events(request: Request) -> HTTPResponse | None:
+    """The events after a position as CloudEvents; to who accepts server-sent events, states as they change."""
+    if live.is_wanted(request):
+        return await live.follow(request, _last_seen(request))
     require_auditor(request)
     backend = context_of(request).backend
     after = _number(request, "after", default=0, least=0, most=_MOST)
@@ -33,6 +36,15 @@ async def events(request: Request) -> HTTPResponse:
         headers={POSITION: str(page.last)},
         content_type=BATCH,
     )
+
+
+def _last_seen(request: Request) -> int | None:
+    text = request.headers.get("last-event-id")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(_MOST)) or int(text) > _MOST:
+        raise Invalid("Last-Event-ID", f"must be a whole number from 0 to {_MOST}")
+    return int(text)
 
 
 def _number(request: Request, name: str, *, default: int, least: int, most: int) -> int:

@@ -150,7 +150,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/resource/rm/{username}/{name}/{public_name}/"): _END,
     ("GET", "/events/"): Operation(
         answers={200: Answer(shape=list[objects.EventObject], kind=BATCH)},
-        query={"after": "a position; 0, the default, for all", "limit": "how many at most, from 1 to 1000; 500"},
+        query={
+            "all": "1, with Accept: text/event-stream, for an administrator who follows all containers",
+            "after": "a position; 0, the default, for all",
+            "limit": "how many at most, from 1 to 1000; 500",
+        },
     ),
     ("GET", "/health"): Operation(answers=_HEALTH, is_open=True),
     ("GET", "/health/live"): _ok(objects.StatusObject, is_open=True),

@@ -20,13 +20,15 @@ from calipso.database import ACCOUNTS, SHOWN, STORED, Database
 from calipso.errors import Unavailable
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EVENT_TYPES, Recorded
+from calipso.events.user import UserEvent
 from calipso.parts import Parts, parse_notice
 
 _log = structlog.get_logger()
 
 _BATCH = 500
+_MOST_WAITING = 1000  # events that one who follows all leaves unread
 _GATHER_SECONDS = 0.003  # what comes together is read together
-_CONTAINER_TOPICS = frozenset(
+CONTAINER_TOPICS = frozenset(
     topic for topic, event_type in EVENT_TYPES.items() if issubclass(event_type, ContainerEvent)
 )
 
@@ -49,6 +51,7 @@ class Waiting:
         self._parts = parts
         self._shown = Shown()
         self._followed: dict[UUID, list[asyncio.Queue[Recorded]]] = {}
+        self._everywhere: list[asyncio.Queue[Recorded | None]] = []
         self._position = 0
         self._stored = asyncio.Event()
         self._is_look_due = True
@@ -67,6 +70,8 @@ class Waiting:
             group.create_task(self._look_when_stored())
             async for channel, payload in self._database.listen(STORED, SHOWN, ACCOUNTS):
                 self._tell_memories(channel, payload)
+                if not channel or channel == ACCOUNTS or UserEvent.kind in payload.split(","):
+                    self._tell_everywhere(None)
                 if channel == SHOWN:
                     self._shown.tell(parse_notice(payload))
                 elif not channel or ContainerEvent.kind in payload.split(","):
@@ -108,24 +113,43 @@ class Waiting:
             if not self._followed[container_id]:
                 del self._followed[container_id]
 
+    @contextlib.contextmanager
+    def following_all(self) -> "Iterator[asyncio.Queue[Recorded | None]]":
+        """Hear the events of all containers from now on; None says that a login or an account may have changed.
+
+        Who leaves too many unread finds the queue full, and has missed some.
+        """
+        queue: asyncio.Queue[Recorded | None] = asyncio.Queue(_MOST_WAITING)
+        self._everywhere.append(queue)
+        try:
+            yield queue
+        finally:
+            self._everywhere.remove(queue)
+
+    def _tell_everywhere(self, told: Recorded | None) -> None:
+        for queue in self._everywhere:
+            if not queue.full():
+                queue.put_nowait(told)
+
     async def _look(self, *, everywhere: bool) -> None:
         if everywhere:
             parts = await asyncio.to_thread(self._parts.all)
             self._tell_memories(SHOWN)  # what is in them may not have been heard of yet
             self._shown.tell({part.name: part.position for part in parts})
-        if self._followed:
+        if self._followed or self._everywhere:
             await self._read_new()
             return
         head = await asyncio.to_thread(self._store.head)
         # a follower that came while the head was read may await an event before it
-        if not self._followed:
+        if not self._followed and not self._everywhere:
             self._position = head
 
     async def _read_new(self) -> None:
         while True:
             position = self._position
-            page = await asyncio.to_thread(self._store.read, after=position, limit=_BATCH, topics=_CONTAINER_TOPICS)
+            page = await asyncio.to_thread(self._store.read, after=position, limit=_BATCH, topics=CONTAINER_TOPICS)
             for recorded in page.events:
+                self._tell_everywhere(recorded)
                 for queue in self._followed.get(recorded.stream, ()):
                     queue.put_nowait(recorded)
             self._position = page.last
