@@ -15,7 +15,11 @@ from measures.results import Result
 from measures.servers import Server, installation, processor_seconds, resident_megabytes
 
 _RATE, _SECONDS, _USERS, _LIMIT = 300, 8, 400, 0.1
-_SETTINGS = {"CALIPSO_MAX_RESOURCES_PER_USER": "1000", "CALIPSO_MAX_HELD_RUNS": "10000"}
+_SETTINGS = {
+    "CALIPSO_MAX_RESOURCES_PER_USER": "1000",
+    "CALIPSO_MAX_HELD_REQUESTS": "10000",
+    "CALIPSO_MAX_HELD_REQUESTS_PER_USER": "10000",
+}
 
 
 def measure(folder: Path) -> Result:
