@@ -43,13 +43,14 @@ async def follow(request: Request, after: int | None) -> HTTPResponse | None:
     follows_all = request.args.get("all") == "1"
     if follows_all and not caller.is_administrator:
         raise NotPermitted("only administrators follow all containers")
-    with context.follows.by(caller.user_id), context.waiting.following_all() as queue:
+    with context.follows.by(caller.user_id), context.waiting.following_all() as hearing:
         stream = _Stream(request, caller, follows_all=follows_all)
         stream.position = await asyncio.to_thread(context.backend.store.head) if after is None else after
         await stream.begin()
         await stream.catch_up()
-        while not queue.full() and await stream.is_allowed():
-            await stream.tell_next(queue)
+        # who has missed something comes back, and resumes from what was told last
+        while not hearing.has_missed and await stream.is_allowed():
+            await stream.tell_next(hearing.unread)
         await stream.end()
     return None
 

@@ -51,7 +51,7 @@ class Waiting:
         self._parts = parts
         self._shown = Shown()
         self._followed: dict[UUID, list[asyncio.Queue[Recorded]]] = {}
-        self._everywhere: list[asyncio.Queue[Recorded | None]] = []
+        self._everywhere: list[Hearing] = []
         self._position = 0
         self._stored = asyncio.Event()
         self._is_look_due = True
@@ -114,22 +114,18 @@ class Waiting:
                 del self._followed[container_id]
 
     @contextlib.contextmanager
-    def following_all(self) -> "Iterator[asyncio.Queue[Recorded | None]]":
-        """Hear the events of all containers from now on; None says that a login or an account may have changed.
-
-        Who leaves too many unread finds the queue full, and has missed some.
-        """
-        queue: asyncio.Queue[Recorded | None] = asyncio.Queue(_MOST_WAITING)
-        self._everywhere.append(queue)
+    def following_all(self) -> "Iterator[Hearing]":
+        """Hear the events of all containers from now on; None says that a login or an account may have changed."""
+        hearing = Hearing()
+        self._everywhere.append(hearing)
         try:
-            yield queue
+            yield hearing
         finally:
-            self._everywhere.remove(queue)
+            self._everywhere.remove(hearing)
 
     def _tell_everywhere(self, told: Recorded | None) -> None:
-        for queue in self._everywhere:
-            if not queue.full():
-                queue.put_nowait(told)
+        for hearing in self._everywhere:
+            hearing.tell(told)
 
     async def _look(self, *, everywhere: bool) -> None:
         if everywhere:
@@ -155,6 +151,25 @@ class Waiting:
             self._position = page.last
             if page.last == position:
                 return
+
+
+class Hearing:
+    """What one who follows everything has not read yet.
+
+    Attributes:
+        unread: in the order of their positions.
+        has_missed: whether there was too much of it once, so that something is not in it.
+    """
+
+    def __init__(self) -> None:
+        self.unread: asyncio.Queue[Recorded | None] = asyncio.Queue(_MOST_WAITING)
+        self.has_missed = False
+
+    def tell(self, told: Recorded | None) -> None:
+        """Add what happened, as long as nothing was missed."""
+        self.has_missed = self.has_missed or self.unread.full()
+        if not self.has_missed:
+            self.unread.put_nowait(told)
 
 
 class Following:

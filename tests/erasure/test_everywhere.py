@@ -146,5 +146,4 @@ def assert_rebuilt(backend: Backend) -> None:
 
 async def test_the_erased_cannot_sign_in_and_their_name_is_taken(facility: System) -> None:
     assert await login_status(facility, PASSWORD) == 401
-    with pytest.raises(AssertionError, match="already exists"):
-        await asyncio.to_thread(facility.command, "users", "add", NAME)
+    assert "already exists" in await asyncio.to_thread(facility.command, "users", "add", NAME)
