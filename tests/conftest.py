@@ -9,11 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import docker
 import psycopg
 import pytest
+from docker.errors import APIError, DockerException
 from hypothesis import HealthCheck, settings
 
 from calipso.embedded import Embedded
@@ -25,6 +28,7 @@ pytest_plugins = ["tests.runtimes.cluster"]
 settings.register_profile("calipso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calipso")
 
+_BEGAN = datetime.now(UTC)
 _WITH_SERVERS = {
     "acceptance",
     "api",
@@ -57,6 +61,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         asks = "make_database" in fixtures or "postgres" in item.name
         if folder not in _WITH_SERVERS and not asks and not needs:
             item.add_marker(pytest.mark.unit)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the networks that installations of these tests left on the engine, which has room for about thirty.
+
+    Only those that were made meanwhile, and in which nothing runs: an engine refuses to remove any other.
+    """
+    if not any(item.get_closest_marker("docker") for item in getattr(session, "items", ())):
+        return
+    with contextlib.suppress(DockerException), contextlib.closing(docker.from_env()) as engine:
+        for network in engine.networks.list(filters={"label": "calipso.installation"}):
+            if datetime.fromisoformat(network.attrs["Created"][:19]).replace(tzinfo=UTC) > _BEGAN:
+                with contextlib.suppress(APIError):
+                    network.remove()
 
 
 @pytest.fixture(scope="session")
