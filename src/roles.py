@@ -33,10 +33,10 @@ _ORDINARY: Mapping[str, Mapping[str, str]] = {
         "event_chain": "SELECT, INSERT",
         "subject_keys": "SELECT",
     },
-    "calipso_relay": {"parts": "SELECT, INSERT, UPDATE", "subject_keys": "SELECT"},
+    "calipso_relay": {"parts": "SELECT, INSERT, UPDATE"},
     "calipso_provisioner": {"parts": "SELECT, INSERT, UPDATE", "subject_keys": "SELECT, INSERT"},
     "calipso_operator": {
-        "parts": "SELECT",
+        "parts": "SELECT, INSERT, UPDATE",
         "event_chain": "SELECT, INSERT",
         "passwords": "SELECT, INSERT, UPDATE, DELETE",
         "logins": "SELECT, DELETE",

@@ -23,10 +23,11 @@ from tests.runtimes.certificates import Authority, Pair
 from calipso.bus import STREAM, Bus, Message, Queue, connected
 from calipso.bus.access import Access
 from calipso.bus.dead_letters import DeadLetters
+from calipso.bus.renewal import empty
 from calipso.errors import Invalid, Unavailable
 
 CONFIGURATION = Path(__file__).parents[2] / "ops" / "nats" / "calipso.conf"
-USERS = ("relay", "provision-docker", "operator", "accounting")
+USERS = ("relay", "provision-docker", "operator", "keeper", "accounting")
 REQUESTED = "calipso.v1.calipso.container.ContainerRequested.docker"
 QUEUE = Queue(durable="provision-docker", stream=STREAM, subjects=(REQUESTED,))
 SOON = 0.5
@@ -148,10 +149,24 @@ async def test_a_subscriber_reads_from_any_position(server: Server, published: M
         assert complaints == []
 
 
+async def test_the_stream_begins_anew_by_its_keeper(server: Server, published: Message) -> None:
+    del published
+    async with server.bus("keeper") as bus:
+        await bus.ensure_streams()
+        await empty(bus)
+        assert (await bus.tail()).position is None
+
+
 FORBIDDEN = [
     # nobody but the relay writes events; not even requests that a provisioner would obey
     *((user, "publish", REQUESTED) for user in USERS if user != "relay"),
-    *((user, "publish", f"$JS.API.STREAM.{act}.CALIPSO") for user in USERS for act in ("DELETE", "PURGE", "UPDATE")),
+    *((user, "publish", "$JS.API.STREAM.DELETE.CALIPSO") for user in USERS),
+    *(
+        (user, "publish", f"$JS.API.STREAM.{act}.CALIPSO")
+        for user in USERS
+        for act in ("PURGE", "UPDATE")
+        if user != "keeper"
+    ),
     *((user, "publish", "$JS.API.STREAM.MSG.DELETE.CALIPSO") for user in USERS),
     # what concerns persons, though without personal data, is not for the subscriber
     ("accounting", "subscribe", "calipso.v1.calipso.user.>"),

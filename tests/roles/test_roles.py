@@ -206,6 +206,8 @@ def test_keys_of_persons_are_destroyed_by_operators_alone(place: Place) -> None:
     for role in roles.ROLES:
         assert may(place, role, "UPDATE subject_keys SET wrapped = NULL") is (role == "calipso_operator"), role
         assert not may(place, role, "DELETE FROM subject_keys"), role
+        # what the relay publishes has nothing personal in it
+        assert may(place, role, "SELECT * FROM subject_keys") is (role != "calipso_relay"), role
         assert may(place, role, "UPDATE installation SET naming_key = ''") is (role == "calipso_operator"), role
         assert not may(place, role, "UPDATE installation SET id = id"), role
 
