@@ -36,7 +36,7 @@ _ORDINARY: Mapping[str, Mapping[str, str]] = {
     "calipso_relay": {"parts": "SELECT, INSERT, UPDATE"},
     "calipso_provisioner": {"parts": "SELECT, INSERT, UPDATE", "subject_keys": "SELECT, INSERT"},
     "calipso_operator": {
-        "parts": "SELECT, INSERT, UPDATE",
+        "parts": "SELECT, INSERT, UPDATE, DELETE",
         "event_chain": "SELECT, INSERT",
         "passwords": "SELECT, INSERT, UPDATE, DELETE",
         "logins": "SELECT, DELETE",
