@@ -14,6 +14,7 @@ from sanic.response import BaseHTTPResponse
 
 from calipso.api import (
     arriving,
+    asyncapi,
     audit,
     auth,
     containers,
@@ -68,6 +69,7 @@ BLUEPRINTS: Sequence[Blueprint] = (
     entering.blueprint,
     audit.blueprint,
     openapi.blueprint,
+    asyncapi.blueprint,
     portal.blueprint,
     feed.blueprint,
     health.blueprint,

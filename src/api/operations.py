@@ -19,6 +19,7 @@ from calipso.api.users import RoleBody
 
 HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
 BATCH = "application/cloudevents-batch+json"
+SCHEMA = "application/schema+json"
 
 _PAGE = {
     "page": "the number of the page, from 1",
@@ -163,6 +164,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "/metrics"): Operation(answers={200: Answer(kind=TEXT)}, is_open=True),
     ("GET", "/openapi.json"): _ok(dict[str, Any], is_open=True),
+    ("GET", "/asyncapi.json"): _ok(dict[str, Any], is_open=True),
+    ("GET", "/schemas/{file}"): Operation(answers={200: Answer(shape=dict[str, Any], kind=SCHEMA)}, is_open=True),
     ("GET", "/docs/"): _for_browsers(200),
     ("GET", "/docs/{file}"): Operation(answers={200: Answer(kind="*/*")}, is_open=True),
 }

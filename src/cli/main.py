@@ -9,6 +9,7 @@ from calipso.cli import (
     deadletters,
     effective_settings,
     erasing,
+    events,
     experiments,
     explain,
     exporting,
@@ -104,4 +105,5 @@ targets.app.command(
 app.add_typer(targets.app, name="targets")
 app.add_typer(deadletters.app, name="deadletters")
 app.add_typer(proving.app, name="checkpoint")
+app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")

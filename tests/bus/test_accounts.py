@@ -256,3 +256,26 @@ async def test_files_that_cannot_be_used_are_named(server: Server, tmp_path: Pat
         with pytest.raises(Invalid, match="CALIPSO_NATS_"):
             async with connected(server.url("relay"), "calipso", name="relay", patience=1, access=access):
                 pass
+
+
+def test_the_subscriber_of_the_guide_needs_no_more(server: Server, published: Message, tmp_path: Path) -> None:
+    """It ends with an error as soon as something is forbidden; the message that it is given here is no event."""
+    assert published.payload == b"{}"
+    program = Path(__file__).parents[2] / "ops" / "demo" / "subscriber"
+    options = {
+        "--tls-ca": server.authority.file,
+        "--tls-cert": server.client.certificate,
+        "--tls-key": server.client.key,
+        "--kept": tmp_path / "kept",
+        "--name": "accounting",
+        "--filter": "container.>",
+    }
+    ended = subprocess.run(
+        [program, *(str(each) for option in options.items() for each in option)],
+        env={**os.environ, "CALIPSO_DEMO_NATS": server.url("accounting")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "KeyError: 'position'" in ended.stderr
