@@ -76,7 +76,7 @@ class HttpSettings(BaseSettings):
     ] = 1000
     max_held_requests_per_user: Annotated[
         int, Field(ge=1, description="the same of one user, whose others are answered with 429")
-    ] = 20
+    ] = 50
     frontend_calipso: Annotated[Url, Field(description="address of the web frontend")] = ""
 
     @field_validator("base_path")
