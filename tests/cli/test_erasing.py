@@ -123,7 +123,7 @@ def test_a_damaged_list_is_told_with_its_line(tmp_path: Path) -> None:
 def test_a_name_is_free_only_when_it_was_released(office: Program) -> None:
     assert office.run("users", "release", "ada").status == 1
     office.run("users", "erase", "ada", "--yes")
-    assert "already exists" in office.run("users", "add", "ada").err
+    assert "already exists" in office.run("users", "add", "ada").out
     assert office.run("users", "release", "ada").status == 0
     assert office.run("users", "add", "ada").status == 0
     assert len(office.stored(UserNameReleased)) == 1
