@@ -18,9 +18,9 @@ from calipso.errors import CalipsoError, Conflict, Invalid, NotFound
 from calipso.moments import parse_moment
 from calipso.projections import rebuilding
 from calipso.projections.guacamole import rebuilding as guacamole_rebuilding
-from calipso.projections.rebuilding import Digest, Rebuild
+from calipso.projections.rebuilding import BoundedLog, Digest, Rebuild
 from calipso.projections.registry import GUACAMOLE, read_models
-from calipso.projections.runner import OUTAGES, PoisonEvent
+from calipso.projections.runner import BATCH, OUTAGES, PoisonEvent
 from calipso.projections.tables import ReadModel
 
 _MODELS = {model.name: model for model in read_models()}
@@ -91,10 +91,10 @@ def _work(name: str) -> Callable[..., bool]:
 
 def _rebuild(name: str, backend: Backend, *, check: bool, anew: bool) -> bool:
     began = time.monotonic()
-    made = Rebuild(_MODELS[name], backend.engine, backend.store)
+    made, head = Rebuild(_MODELS[name], backend.engine, backend.store), backend.store.head()
     with made.alone():
         first = made.begin(anew=anew)
-        upto = made.live_position() if check else backend.store.head()
+        upto = made.live_position() if check else head
         with PositionProgress(f"rebuilding {name}", first=first, last=upto) as progress:
             # as far as the live one is, so that they can be compared
             made.catch_up(made.live_position(), progress.at)
@@ -111,9 +111,21 @@ def _rebuild(name: str, backend: Backend, *, check: bool, anew: bool) -> bool:
             _tell_differences(compared.only_live, compared.only_rebuilt)
         if check:
             made.drop()
-            return compared is not None and compared.is_same
+            return compared is not None and compared.is_same and _is_up_to_date(name, backend, compared.position, head)
         made.analyze()
         print(f"{name}: in place at position {made.swap()}")
+    return True
+
+
+def _is_up_to_date(name: str, backend: Backend, position: int, head: int) -> bool:
+    """Whether the live one has applied all that concerns it and was stored when this began; tells if not."""
+    topics, log = _MODELS[name].topics, BoundedLog(backend.store, head)
+    while (page := log.read(after=position, limit=BATCH, topics=topics, is_tolerant=True)).last > position:
+        if page.events:
+            missing = page.events[0].position
+            print(f"{name}: the live one is BEHIND: position {missing} is not in it; see /health, or call this again")
+            return False
+        position = page.last
     return True
 
 

@@ -56,6 +56,16 @@ def test_what_was_changed_by_hand_is_found_and_mended(office: Office) -> None:
     assert office.sql("SELECT count(*) FROM rm_containers.containers WHERE state = 'lost'") == [(0,)]
 
 
+def test_one_that_stands_still_is_not_the_same(office: Office) -> None:
+    office.project()
+    assert office.run("rebuild", "users", "--check").status == 0
+    office.store(builders.user_registered(builders.uuid_of("user late"), "late"))
+    told = office.run("rebuild", "users", "images", "--check")
+    assert told.status == 1
+    assert f"users: the live one is BEHIND: position {office.backend.store.head()} is not in it" in told.out
+    assert "images: the live one is BEHIND" not in told.out
+
+
 def test_the_projector_goes_on_with_the_new_one(office: Office) -> None:
     following = {r.projection.name: r for r in runners(office.backend, lambda _: None)}
     for each in following.values():
