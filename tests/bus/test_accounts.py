@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import subprocess
+import sys
 import sysconfig
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -271,7 +272,7 @@ def test_the_subscriber_of_the_guide_needs_no_more(server: Server, published: Me
         "--filter": "container.>",
     }
     ended = subprocess.run(
-        [program, *(str(each) for option in options.items() for each in option)],
+        [sys.executable, program, *(str(each) for option in options.items() for each in option)],
         env={**os.environ, "CALIPSO_DEMO_NATS": server.url("accounting")},
         capture_output=True,
         text=True,

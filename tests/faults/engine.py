@@ -90,12 +90,8 @@ class Engine:
             listed: list[dict[str, Any]] = client.containers(all=True)
         return listed
 
-    def start(self, *, keeps: bool = True) -> None:
-        """Start it and wait until it answers.
-
-        Args:
-            keeps: whether containers live on when it ends in order.
-        """
+    def start(self) -> None:
+        """Start it and wait until it answers."""
         (self.folder / "pid").unlink(missing_ok=True)
         options = {
             "host": f"unix://{self.socket}",
@@ -108,14 +104,23 @@ class Engine:
             "ip-masq": "false",
             # for the networks of targets, apart from those of the machine's engine
             "default-address-pool": f"base=10.214.{self._number}.0/24,size=27",
-            "live-restore": str(keeps).lower(),
+            # one that ends its containers with itself takes the machine's own default bridge away at its start
+            "live-restore": "true",
         }
         self._dockerd = self._spawn("dockerd", *(f"--{name}={value}" for name, value in options.items()))
         self.pid = self._dockerd.pid
         wait_until(self._answers, "the Docker Engine to answer", seconds=_START_SECONDS)
 
-    def stop(self) -> None:
-        """End it in order, which may end its containers."""
+    def stop(self, *, keeps: bool = True) -> None:
+        """End it in order.
+
+        Args:
+            keeps: whether its containers live on.
+        """
+        if not keeps:
+            with contextlib.suppress(*AWAY), contextlib.closing(self.client()) as client:
+                for container in client.containers():
+                    client.stop(container["Id"], timeout=1)
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:

@@ -4,11 +4,13 @@ import random
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tests.faults.invariants import Invariants
 from tests.faults.network import Link
 from tests.faults.system import System
 
+_KEPT = 0.7  # of the orderly ends of the engine: its containers live on
 _SHORT = (0.1, 1.5)
 _LONG = (1.0, 8.0)
 _TRICKLE = (0.02, 0.3)
@@ -123,13 +125,11 @@ class Faults:
         return "nats", lose, recover, _SHORT
 
     def _engine_restarted(self) -> "_Parts":
-        return "engine", self._system.engine.stop, self._start_engine, _SHORT
+        engine, keeps = self._system.engine, self._random.random() < _KEPT
+        return "engine", partial(engine.stop, keeps=keeps), engine.start, _SHORT
 
     def _engine_killed(self) -> "_Parts":
-        return "engine", self._system.engine.kill, self._start_engine, _SHORT
-
-    def _start_engine(self) -> None:
-        self._system.engine.start(keeps=self._random.random() < 0.7)
+        return "engine", self._system.engine.kill, self._system.engine.start, _SHORT
 
     def _engine_paused(self) -> "_Parts":
         engine = self._system.engine

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from calipso.events.values import Volume
 from calipso.runtimes.folders import SECONDS, root_of
 
+# the shell itself tells of a worker that was killed, on its other stream and so before or after what is said here
 _SCRIPT = """
+exec 2>/dev/null
 fail() { echo "$1"; exit 1; }
 prepare() {
   above=$1
