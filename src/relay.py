@@ -139,7 +139,8 @@ class Relay:
                 await asyncio.to_thread(self._parts.report_all, reports)
                 told = time.monotonic()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _IDLE_SECONDS)
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._woken.wait()
 
     async def _read(self, position: int) -> Page:
         return await asyncio.to_thread(self._log.read, after=position, limit=_WINDOW)

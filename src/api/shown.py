@@ -72,7 +72,8 @@ class Shown:
         """
         before = {name: self._positions.get(name, 0) for name in visit.missing}
         try:
-            await asyncio.wait_for(visit.done.wait(), SHOWN_WITHIN_SECONDS)
+            async with asyncio.timeout(SHOWN_WITHIN_SECONDS):
+                await visit.done.wait()
         except TimeoutError:
             if any(self._positions.get(name, 0) <= before[name] for name in visit.missing):
                 raise

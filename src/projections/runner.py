@@ -140,7 +140,8 @@ class Runner:
             except OUTAGES as error:
                 told = await self._trouble(f"a database does not answer: {error}", _OUTAGE_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), _IDLE_SECONDS)
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await woken.wait()
                 await asyncio.sleep(_GATHER_SECONDS)
 
     async def _trouble(self, detail: str, pause: float) -> float:

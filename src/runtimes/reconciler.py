@@ -259,4 +259,5 @@ class Reconciler:
             if self._absent_since:  # a second listing decides, so do not wait a whole period for it
                 pause = min(pause, self.lost_grace + 0.1)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), max(pause, 0.1))
+                async with asyncio.timeout(max(pause, 0.1)):
+                    await woken.wait()

@@ -190,6 +190,22 @@ async def following(runner: Runner, woken: asyncio.Event):  # type: ignore[no-un
         await asyncio.wait([task])
 
 
+async def test_following_ends_also_when_it_is_woken_in_the_same_moment(
+    runner: Runner, reports: list[tuple[int, bool, str]]
+) -> None:
+    woken = asyncio.Event()
+    task = asyncio.create_task(runner.follow(woken))
+    await until(lambda: reports[:1] == [(0, True, "")])
+    await asyncio.sleep(0.05)  # it waits to be woken by now; if not, it ends all the more
+    woken.set()
+    # what it waits for is there, and has not come to it yet
+    await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5)
+    task.cancel()
+    assert done
+
+
 async def test_following_catches_up_when_woken(
     runner: Runner, store: MemoryStore, reports: list[tuple[int, bool, str]]
 ) -> None:
