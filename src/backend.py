@@ -23,6 +23,7 @@ from calipso.login_tokens import LoginTokens
 from calipso.parts import Parts
 from calipso.rotation import KeyInUse
 from calipso.settings import Settings
+from calipso.snapshots import StoredSnapshots
 from calipso.store import PostgresStore
 from calipso.vault import NoSubjectKeys, PostgresSubjectKeys
 
@@ -92,7 +93,9 @@ class Backend:
     def dispatcher(self) -> Dispatcher:
         """The one way to change facts."""
         keys = self.keys
-        return Dispatcher(self.store, self.settings.policy(keys.newest), key_number=lambda: keys.current)
+        snapshots = StoredSnapshots(self.database, self.subject_keys)
+        policy = self.settings.policy(keys.newest)
+        return Dispatcher(self.store, policy, snapshots=snapshots, key_number=lambda: keys.current)
 
     @cached_property
     def passwords(self) -> Passwords:

@@ -36,6 +36,7 @@ from calipso.runtimes.reconciler import Reconciler
 from calipso.runtimes.service import Service
 from calipso.runtimes.static_link import StaticLinkRuntime
 from calipso.settings import Settings
+from calipso.snapshots import SNAPSHOTS_DDL
 from calipso.vault import SUBJECT_KEYS_DDL
 
 _log = structlog.get_logger()
@@ -54,7 +55,8 @@ def migrate(backend: Backend, *, make_guacamole: bool) -> None:
         connection.execute("SELECT pg_advisory_lock(hashtext('calipso migrate'))")
         try:
             backend.store.migrate()
-            for ddl in (SUBJECT_KEYS_DDL, PARTS_DDL, ACCOUNTS_DDL, LOGIN_TOKENS_DDL, INSTALLATION_DDL, CHAIN_DDL):
+            tables = SUBJECT_KEYS_DDL, PARTS_DDL, ACCOUNTS_DDL, LOGIN_TOKENS_DDL, INSTALLATION_DDL, CHAIN_DDL
+            for ddl in (*tables, SNAPSHOTS_DDL):
                 connection.execute(ddl.encode())
             installation.make(backend.database, backend.keys)
             for read_model in read_models():

@@ -27,6 +27,7 @@ _ORDINARY: Mapping[str, Mapping[str, str]] = {
         "sign_in_attempts": "SELECT, INSERT, DELETE",
         "sign_in_flows": "SELECT, INSERT, DELETE",
         "subject_keys": "SELECT, INSERT",
+        "snapshots": "SELECT, INSERT, UPDATE",
     },
     "calipso_projector": {
         "parts": "SELECT, INSERT, UPDATE",
@@ -34,7 +35,11 @@ _ORDINARY: Mapping[str, Mapping[str, str]] = {
         "subject_keys": "SELECT",
     },
     "calipso_relay": {"parts": "SELECT, INSERT, UPDATE"},
-    "calipso_provisioner": {"parts": "SELECT, INSERT, UPDATE", "subject_keys": "SELECT, INSERT"},
+    "calipso_provisioner": {
+        "parts": "SELECT, INSERT, UPDATE",
+        "subject_keys": "SELECT, INSERT",
+        "snapshots": "SELECT, INSERT, UPDATE",
+    },
     "calipso_operator": {
         "parts": "SELECT, INSERT, UPDATE, DELETE",
         "event_chain": "SELECT, INSERT",
@@ -44,6 +49,7 @@ _ORDINARY: Mapping[str, Mapping[str, str]] = {
         "sign_in_attempts": "SELECT, DELETE",
         "sign_in_flows": "SELECT, DELETE",
         "subject_keys": "SELECT, INSERT, UPDATE",
+        "snapshots": "SELECT, INSERT, UPDATE",
         "installation": "UPDATE (key_number, naming_key)",
     },
 }

@@ -24,7 +24,7 @@ TABLES: Mapping[str, str] = {
     "stored_events": "notification_id",
     "event_chain": "position",
 }
-NOT_IN_BACKUPS = frozenset({"parts"})
+NOT_IN_BACKUPS = frozenset({"parts", "snapshots"})
 EVENTS = "stored_events"
 SEQUENCE = "stored_events_notification_id_seq"
 

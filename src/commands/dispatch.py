@@ -14,6 +14,7 @@ from calipso.commands import audit, container, experiment, image, provided, quot
 from calipso.commands.handling import HANDLERS, Circumstances, Fold
 from calipso.commands.policy import Policy
 from calipso.commands.request import refusal_error
+from calipso.commands.snapshots import EVERY, NoSnapshots, Snapshots
 from calipso.commands.store import Cause, Store
 from calipso.errors import CalipsoError, StaleVersion, Unavailable
 from calipso.events.envelope import Event, Recorded
@@ -58,6 +59,7 @@ class Dispatcher:
     Args:
         store: where events are kept.
         policy: the facility's rules.
+        snapshots: of states, where they are kept.
         key_number: tells the master key in use, where that may change; None: that of the policy.
         clock: gives the time (UTC) that decisions see.
     """
@@ -67,6 +69,7 @@ class Dispatcher:
         store: Store,
         policy: Policy,
         *,
+        snapshots: Snapshots | None = None,
         key_number: Callable[[], int] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -74,7 +77,7 @@ class Dispatcher:
         self._policy = policy
         self._key_number = key_number or (lambda: policy.key_number)
         self._clock = clock
-        self._states = _States(store)
+        self._states = _States(store, snapshots or NoSnapshots())
         self._refusals = _RefusalRate()
 
     def dispatch(self, command: object, cause: Cause) -> Sequence[Recorded]:
@@ -191,24 +194,27 @@ class _Reading:
 
     def follow(self, stored: Sequence[Recorded]) -> None:
         """Keep what became of the streams by what was stored."""
-        changed = set()
+        changed: dict[UUID, Recorded] = {}
         for recorded in stored:
             if recorded.stream not in self._seen:
                 continue
             fold, version, state = self._seen[recorded.stream]
             if recorded.version == version + 1:
                 self._seen[recorded.stream] = fold, recorded.version, fold.evolve(state, recorded.event)
-                changed.add(recorded.stream)
-        for stream in changed:
-            _, version, state = self._seen[stream]
+                changed[recorded.stream] = recorded
+        for stream, last in changed.items():
+            fold, version, state = self._seen[stream]
             self._states.keep(stream, version, state)
+            if version % EVERY == 0:
+                self._states.keep_snapshot(fold, last, state)
 
 
 class _States:
     """Folded states, kept for a while and caught up with what was stored since."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, snapshots: Snapshots) -> None:
         self._store = store
+        self._snapshots = snapshots
         self._kept: OrderedDict[UUID, tuple[int, Any, float]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -222,11 +228,19 @@ class _States:
     def catch_up(self, folds: Mapping[UUID, Fold[Any]]) -> Mapping[UUID, tuple[int, Any]]:
         """The states of streams now, and their versions."""
         seen = {stream: self.kept(fold, stream) for stream, fold in folds.items()}
-        for recorded in self._store.load_newer({stream: version for stream, (version, _) in seen.items()}):
+        unseen = {s: fold for s, fold in folds.items() if fold.state is not None and seen[s][0] == 0}
+        if unseen:
+            seen |= self._snapshots.find(unseen)
+        begun = {stream: version for stream, (version, _) in seen.items()}
+        newest: dict[UUID, Recorded] = {}
+        for recorded in self._store.load_newer(begun):
             _, state = seen[recorded.stream]
             seen[recorded.stream] = recorded.version, folds[recorded.stream].evolve(state, recorded.event)
+            newest[recorded.stream] = recorded
         for stream, (version, state) in seen.items():
             self.keep(stream, version, state)
+            if version - begun[stream] >= EVERY:
+                self.keep_snapshot(folds[stream], newest[stream], state)
         return seen
 
     def keep(self, stream: UUID, version: int, state: object) -> None:
@@ -238,6 +252,14 @@ class _States:
             self._kept.move_to_end(stream)
             if len(self._kept) > _CACHED_STREAMS:
                 self._kept.popitem(last=False)
+
+    def keep_snapshot(self, fold: Fold[Any], last: Recorded, state: object) -> None:
+        """Leave a snapshot for processes to come, of folds that have any; `last` is the newest event in the state."""
+        if fold.subject is None:
+            return
+        # what was decided is stored, and without a snapshot nothing is lost but time
+        with contextlib.suppress(Unavailable):
+            self._snapshots.keep(fold, last.stream, fold.subject(last.event), last.version, state)
 
     def _forget_old(self) -> None:
         while self._kept and next(iter(self._kept.values()))[2] < time.monotonic() - _CACHED_SECONDS:

@@ -15,11 +15,17 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Fold(Generic[S]):
-    """How the state of one kind of stream follows from its events."""
+    """How the state of one kind of stream follows from its events.
+
+    Where streams grow long with time, `state` is the type of the state and `subject` says of an event whose personal
+    data may be in it, so that snapshots can be kept.
+    """
 
     name: str
     initial: S
     evolve: Callable[[S, Event], S]
+    state: type[S] | None = None
+    subject: Callable[[Any], UUID] | None = None
 
 
 class Reader(Protocol):
@@ -57,11 +63,15 @@ def handles(command_type: type) -> Callable[[Handler], Handler]:
     return register
 
 
+def _user_of(event: quota.QuotaEvent | user.UserEvent) -> UUID:
+    return event.user_id
+
+
 CONTAINER: Fold[container.Container | None] = Fold("container", None, container.evolve)
 EXPERIMENT: Fold[experiment.Experiment | None] = Fold("experiment", None, experiment.evolve)
 IDENTITY: Fold[UUID | None] = Fold("identity", None, user.evolve_identity)
 IMAGE: Fold[image.Image | None] = Fold("image", None, image.evolve)
-QUOTA: Fold[quota.Quota] = Fold("quota", quota.Quota(), quota.evolve)
+QUOTA: Fold[quota.Quota] = Fold("quota", quota.Quota(), quota.evolve, quota.Quota, _user_of)
 TARGET: Fold[target.Target] = Fold("target", target.Target(), target.evolve)
-USER: Fold[user.User | None] = Fold("user", None, user.evolve)
+USER: Fold[user.User | None] = Fold("user", None, user.evolve, user.User, _user_of)
 USER_NAME: Fold[UUID | None] = Fold("user_name", None, user.evolve_claim)
