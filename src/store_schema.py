@@ -82,9 +82,11 @@ APPEND = (
     " %b::integer[], %b::uuid[], %b::bigint[], %b)"
 )
 
+# the order within keeps the planner from joining the whole table when few streams hold most of its events
 LOAD_NEWER = """
 SELECT e.* FROM unnest(%b::uuid[], %b::bigint[]) AS wanted (stream, version)
 CROSS JOIN LATERAL (
     SELECT * FROM stored_events WHERE originator_id = wanted.stream AND originator_version > wanted.version
+    ORDER BY originator_version
 ) AS e ORDER BY e.notification_id
 """
