@@ -26,7 +26,7 @@ class Target:
     guacd and browsers connect to; `publish_address` is the private address on which ports are published; `guacd_host`
     and `guacd_port` name the guacd near the target, empty meaning Guacamole's own; `capacity` is the number of
     containers that it holds at most and `starts` the number that it starts at one time; without `egress` containers
-    reach nothing outside.
+    reach nothing outside; with `guards_host` they are kept from the services of their engine's host.
 
     `folder_image` is an image with a shell in which the folders of volumes are looked at and made, on a cluster or an
     engine that is elsewhere; empty for the container's own.
@@ -52,6 +52,7 @@ class Target:
     capacity: int = 1000
     starts: int = 10
     egress: bool = True
+    guards_host: bool = True
     folder_image: str = ""
     namespace: str = "default"
     service: str = "NodePort"

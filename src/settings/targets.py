@@ -48,6 +48,14 @@ class TargetSettings(BaseModel):
             "published, so guacd, provisioner and API must run on its host"
         ),
     ] = True
+    guards_host: Annotated[
+        bool,
+        Field(
+            description="of a Docker Engine: whether a rule in the firewall of its host keeps containers from the "
+            "services there, and nothing starts where that rule cannot be put in place; false: you see to it "
+            "(`ops/docker/firewall`), or nobody does"
+        ),
+    ] = True
     folder_image: Annotated[
         str,
         Field(

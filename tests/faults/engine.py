@@ -85,9 +85,9 @@ class Engine:
         return APIClient(f"unix://{self.socket}", timeout=_TIMEOUT)
 
     def containers(self) -> list[dict[str, Any]]:
-        """What the engine lists, ended containers too."""
+        """What the engine lists of the containers of users, ended ones too."""
         with contextlib.closing(self.client()) as client:
-            listed: list[dict[str, Any]] = client.containers(all=True)
+            listed: list[dict[str, Any]] = client.containers(all=True, filters={"label": "calipso.container"})
         return listed
 
     def start(self) -> None:

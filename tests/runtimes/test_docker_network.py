@@ -16,8 +16,9 @@ from tests.runtimes.binding import usable
 from tests.runtimes.docker_binding import DockerBinding
 from tests.runtimes.orders import order, wait_until
 
-from calipso.events.values import Protocol, Runtime
-from calipso.runtimes.docker import DockerRuntime
+from calipso.errors import Unavailable
+from calipso.events.values import FailureReason, Protocol, Runtime
+from calipso.runtimes.docker import DockerRuntime, guard
 from calipso.runtimes.docker.network import network_name
 from calipso.runtimes.docker.order import Labels
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Target
@@ -143,23 +144,62 @@ def test_the_world_is_reached_where_the_target_says_so(
     assert reaches(binding, wanted.name, *world) is egress
 
 
-def test_the_services_of_the_host_are_behind_the_firewall(
-    binding: DockerBinding, engine: APIClient, egress: bool
+@pytest.fixture
+def stranger(engine: APIClient) -> Iterator[tuple[str, str]]:
+    """A container that is none of ours, in a network of its own; gives its name and the address of the host there."""
+    name = f"stranger-{uuid4().hex[:8]}"
+    engine.create_network(name)
+    host_config = engine.create_host_config(network_mode=name)
+    engine.start(engine.create_container("calipso/tiny:1", name=name, host_config=host_config)["Id"])
+    try:
+        yield name, str(engine.inspect_network(name)["IPAM"]["Config"][0]["Gateway"])
+    finally:
+        engine.remove_container(name, force=True, v=True)
+        engine.remove_network(name)
+
+
+def test_the_services_of_the_host_are_not_reached(
+    binding: DockerBinding, engine: APIClient, stranger: tuple[str, str], egress: bool
 ) -> None:
     orders, seen = two(binding, egress=egress)
-    bridge = network_of(binding, egress=egress)
-    gateway = str(engine.inspect_network(bridge)["IPAM"]["Config"][0]["Gateway"])
-    with listener("0.0.0.0") as port:  # noqa: S104 - what the firewall is for
-        # what an engine without it lets pass
-        assert reaches(binding, orders[0].name, gateway, port)
-        subprocess.run([FIREWALL, "up", bridge], check=True, capture_output=True)
-        try:
-            assert not reaches(binding, orders[0].name, gateway, port)
-            socket.create_connection((seen[0].host, seen[0].port), timeout=5).close()
-            subprocess.run([FIREWALL, "up", bridge], check=True, capture_output=True)  # harmless to repeat
-        finally:
-            subprocess.run([FIREWALL, "down", bridge], check=True, capture_output=True)
-        assert reaches(binding, orders[0].name, gateway, port)
+    gateway = str(engine.inspect_network(network_of(binding, egress=egress))["IPAM"]["Config"][0]["Gateway"])
+    with listener("0.0.0.0") as port:  # noqa: S104 - what the rule is for
+        assert not reaches(binding, orders[0].name, gateway, port)
+        # what an engine alone lets pass
+        assert reaches(binding, stranger[0], stranger[1], port)
+    socket.create_connection((seen[0].host, seen[0].port), timeout=5).close()
+
+
+def test_the_rule_is_that_of_the_firewall_and_comes_back(binding: DockerBinding) -> None:
+    binding.made(target(binding)).ping()
+    firewall("status")
+    firewall("down")
+    with pytest.raises(subprocess.CalledProcessError):
+        firewall("status")
+    # what starts anew looks at once
+    usable(binding.made(target(binding)), order(binding.image("tiny")))
+    firewall("status")
+    firewall("up")  # harmless to repeat
+
+
+def firewall(*words: str) -> None:
+    subprocess.run([FIREWALL, *words], check=True, capture_output=True)
+
+
+def test_nothing_starts_where_the_host_cannot_be_guarded(
+    binding: DockerBinding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_SCRIPT", "echo 'iptables: not found'; exit 1")  # as on a host without it
+    runtime, wanted = binding.made(target(binding)), order(binding.image("tiny"))
+    with pytest.raises(RuntimeFailed, match=r"iptables: not found.*ops/docker/firewall.*guards_host") as caught:
+        runtime.start(wanted)
+    assert caught.value.reason is FailureReason.REJECTED
+    with pytest.raises(Unavailable, match="would reach the services"):
+        runtime.ping()
+    assert runtime.list() == {}
+    assert not binding.engine.containers(all=True, filters={"label": "calipso.guard"})
+    # where somebody else sees to it
+    usable(binding.made(replace(target(binding), guards_host=False)), wanted)
 
 
 def test_containers_of_another_target_are_not_reached(binding: DockerBinding, egress: bool) -> None:

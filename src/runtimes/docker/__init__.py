@@ -16,8 +16,9 @@ from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
-from calipso.runtimes.docker.engine import Engine, read_file, words
+from calipso.runtimes.docker.engine import CONFLICT, Engine, read_file, remove_container, words
 from calipso.runtimes.docker.folders import Elsewhere
+from calipso.runtimes.docker.guard import Guard
 from calipso.runtimes.docker.network import BRIDGE_PREFIX, ensure_network
 from calipso.runtimes.docker.order import (
     NAMES_FOLDER,
@@ -35,7 +36,6 @@ from calipso.runtimes.names import Names, names_for
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
 from calipso.runtimes.services import has_secret
 
-_CONFLICT = 409
 _MOTION_SECONDS = 5
 # a network without containers that run goes with `docker network prune`
 _CAN_VANISH = ("No such container", f"network {BRIDGE_PREFIX}")
@@ -79,6 +79,7 @@ class DockerRuntime:
         self._limits = Limits(processes=pids_limit, log_bytes=log_max_bytes, publish_address=target.publish_address)
         self._roots = roots
         self._folder_seconds = folder_seconds
+        self._guard = Guard(is_wanted=target.guards_host)
         self._elsewhere = Elsewhere(self._engine, self._labels, target.folder_image, roots, folder_seconds)
 
     def start(self, order: Order) -> Observation:
@@ -171,9 +172,17 @@ class DockerRuntime:
         return ends(self._engine, self._labels, ended)
 
     def ping(self) -> str:
-        """The engine's version."""
+        """The engine's version.
+
+        Raises:
+            Unavailable: it does not answer, or containers would reach the services of its host.
+        """
         with self._engine.client() as client:
             version = client.version()
+            try:
+                self._guard.ensure(client)
+            except RuntimeFailed as error:
+                raise Unavailable(part=f"target {self._target.name}", reason=error.detail) from error
         return f"Docker Engine {version['Version']} (API {version['ApiVersion']})"
 
     def has_image(self, reference: str) -> bool:
@@ -201,7 +210,7 @@ class DockerRuntime:
                 detail = f"{words(error)}; images are not pulled at a start, so it must be brought to the target before"
                 raise RuntimeFailed(reason=FailureReason.IMAGE_MISSING, detail=detail) from error
             except APIError as error:
-                if error.status_code != _CONFLICT:
+                if error.status_code != CONFLICT:
                     raise _rejected(words(error)) from error
                 found = self._adopted(client, order)
                 if status(found["State"]["Status"]) is not Status.CREATED:
@@ -212,6 +221,7 @@ class DockerRuntime:
 
     def _create(self, client: APIClient, order: Order) -> str:
         processors = self._engine.processors(client) if order.request.resources.millicores else 0
+        self._guard.ensure(client)
         network = ensure_network(client, self._labels, egress=self._target.egress)
         host_config = client.create_host_config(**host_settings(order, self._limits, processors, network))
         made = client.create_container(**settings(order, self._labels), host_config=host_config)
@@ -274,18 +284,6 @@ def _rejected(detail: str) -> RuntimeFailed:
 
 def _remove(client: APIClient, runtime_id: str) -> None:
     try:
-        client.remove_container(runtime_id, v=True, force=True)
-    except NotFound:
-        return
+        remove_container(client, runtime_id)
     except APIError as error:
-        if error.status_code != _CONFLICT:
-            raise _rejected(words(error)) from error
-        _await_removal(client, runtime_id)
-
-
-def _await_removal(client: APIClient, runtime_id: str) -> None:
-    """Somebody else is removing it: wait until that is done."""
-    try:
-        client.wait(runtime_id, condition="removed")
-    except NotFound:
-        return
+        raise _rejected(words(error)) from error

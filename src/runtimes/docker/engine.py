@@ -1,5 +1,6 @@
 """Speaks to one Docker Engine: connects when it is first asked, and tells trouble in Calipso's words."""
 
+import contextlib
 import io
 import json
 import tarfile
@@ -23,6 +24,7 @@ from calipso.runtimes.protocol import Target
 _TROUBLE = (OSError, DockerException, urllib3.exceptions.HTTPError, json.JSONDecodeError, tarfile.TarError)
 _CONNECTIONS = 64
 _FILE_BYTES = 2**20
+CONFLICT = 409
 
 
 class Engine:
@@ -156,6 +158,21 @@ def read_file(client: APIClient, container: str, path: str) -> str:
         entry = archive.next()
         content = archive.extractfile(entry) if entry and entry.isfile() else None
         return content.read().decode(errors="replace") if content else ""
+
+
+def remove_container(client: APIClient, runtime_id: str) -> None:
+    """Remove a container and its nameless volumes, running or not; whoever else is at it is waited for.
+
+    Raises:
+        APIError: the engine refused.
+    """
+    with contextlib.suppress(NotFound):
+        try:
+            client.remove_container(runtime_id, v=True, force=True)
+        except APIError as error:
+            if error.status_code != CONFLICT:
+                raise
+            client.wait(runtime_id, condition="removed")
 
 
 def words(error: APIError) -> str:

@@ -5,14 +5,14 @@ from uuid import UUID
 
 import requests
 from docker import APIClient
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound
 from docker.types import Mount
 
 from calipso.errors import Unavailable
 from calipso.events.container import ContainerRequested
 from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import log_lines
-from calipso.runtimes.docker.engine import Engine, words
+from calipso.runtimes.docker.engine import Engine, remove_container, words
 from calipso.runtimes.docker.order import Labels
 from calipso.runtimes.folders import dead, rejected, root_of, script
 from calipso.runtimes.protocol import RuntimeFailed
@@ -66,7 +66,7 @@ class Elsewhere:
         """Remove what a provisioner left that came to its end while it made folders."""
         with self._engine.client() as client:
             for left in client.containers(all=True, filters={"label": self._labels.of_folders(container_id)}):
-                _remove(client, left["Id"])
+                remove_container(client, left["Id"])
 
     def _run(self, client: APIClient, request: ContainerRequested) -> None:
         made = client.create_container(**self._settings(request), host_config=self._host_config(client, request))
@@ -78,7 +78,7 @@ class Elsewhere:
                 told = log_lines(client.logs(made["Id"], tail=1), 1)
                 raise rejected(told[0] if told else f"the folders could not be looked at: exit code {status}")
         finally:
-            _remove(client, made["Id"])
+            remove_container(client, made["Id"])
 
     def _settings(self, request: ContainerRequested) -> dict[str, Any]:
         identity = request.identity
@@ -128,10 +128,3 @@ def _without_shell(told: str) -> str:
     if "/bin/sh" not in told:
         return told
     return f"{told}; folders are made with the image's /bin/sh: give the target a folder_image that has one"
-
-
-def _remove(client: APIClient, runtime_id: str) -> None:
-    try:
-        client.remove_container(runtime_id, v=True, force=True)
-    except NotFound:
-        return
