@@ -5,8 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, Table, Uuid, func, select
 
-from calipso.events.envelope import Recorded
+from calipso.events.envelope import Recorded, erased_values
 from calipso.events.quota import QuotaAssigned, QuotaEvent, QuotaReleased, QuotaReserved
+from calipso.events.user import UserErased
 from calipso.events.values import Limits, Resources
 from calipso.projections.columns import PlainText, Whole
 from calipso.projections.folding import Changes, Row, topics_of
@@ -32,18 +33,21 @@ reservations = Table(
     Column("memory", Whole, nullable=False),
     Column("disk", Whole, nullable=False),
 )
+_ERASED: Row = {"label": erased_values(QuotaReserved.topic())["label"]}
 
 
 class Quotas(ReadModel):
     """Keeps a row for the limits of each user who has own ones, and a row for each reservation."""
 
     name = "quotas"
-    topics = topics_of(QuotaEvent)
+    topics = topics_of(QuotaEvent, UserErased)
     metadata = _metadata
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         """Change limits and reservations."""
         assigned, reserved = Changes(limits), Changes(reservations)
+        if erased := {recorded.event.user_id for recorded in events if isinstance(recorded.event, UserErased)}:
+            reserved.read(connection, reservations.c.user_id, erased)
         for recorded in events:
             match recorded.event:
                 case QuotaAssigned() as event:
@@ -54,6 +58,9 @@ class Quotas(ReadModel):
                     reserved.put(key | _columns(event.resources))
                 case QuotaReleased(container_id=container_id):
                     reserved.drop(container_id)
+                case UserErased(user_id=user_id):
+                    for held in reserved.with_value(reservations.c.user_id, user_id):
+                        reserved.put(held | _ERASED)
                 case _:
                     pass
         assigned.write(connection)

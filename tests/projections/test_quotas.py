@@ -1,5 +1,15 @@
-from sqlalchemy import Connection
-from tests.builders import ADA, GIB, SMALL, limits, quota_assigned, quota_released, quota_reserved, uuid_of
+from sqlalchemy import Connection, select
+from tests.builders import (
+    ADA,
+    GIB,
+    SMALL,
+    limits,
+    quota_assigned,
+    quota_released,
+    quota_reserved,
+    user_erased,
+    uuid_of,
+)
 from tests.projections.rows import tell
 
 from calipso.events.values import Resources
@@ -46,3 +56,18 @@ def test_what_was_given_back_is_not_used(connection: Connection) -> None:
     assert quotas.used_by(connection, ADA) == (1, Resources(millicores=1, memory=GIB, disk=2))
     tell(connection, quota_released(SECOND))
     assert quotas.used_by(connection, ADA) == (0, Resources())
+
+
+def test_what_the_erased_called_their_containers_is_gone_while_they_still_hold_something(
+    connection: Connection,
+) -> None:
+    third = uuid_of("container 3")
+    tell(connection, quota_reserved(FIRST, ADA, label="windmill"), quota_reserved(SECOND, BOB, label="mill"))
+    tell(connection, quota_reserved(third, ADA, label="windmill-2"), user_erased(ADA))
+    held = quotas.reservations.c
+    assert dict(connection.execute(select(held.container_id, held.label)).tuples().all()) == {
+        FIRST: "",
+        SECOND: "mill",
+        third: "",
+    }
+    assert quotas.used_by(connection, ADA)[0] == 2
