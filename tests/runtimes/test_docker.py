@@ -116,6 +116,32 @@ def test_what_was_made_and_not_started_is_adopted_with_its_secret(binding: Docke
     assert binding.reality(wanted.name).secret == SECRET
 
 
+def test_nobody_is_named_in_the_container_of_another(binding: DockerBinding) -> None:
+    runtime, image = binding.runtime(), binding.image("tiny")
+    first, second, third = (order(image) for _ in range(3))
+    second = of_account(second, "grace", 12346)
+    third = of_account(third, "katherine", 12347)
+    # the first names that this runtime reads are of a container in which another one gave an account a name
+    with runtime._engine.client() as client:
+        made = runtime._create(client, first)
+        binding.runtime()._launch(client, first, made)
+        runtime._image_names.of(client, made)
+    for wanted in (second, third):
+        usable(runtime, wanted)
+    assert "_ada_of_a_lab" in names_in(binding, first)
+    assert names_in(binding, second) == {*names_in(binding, third), "grace"} - {"katherine"}
+    assert "_ada_of_a_lab" not in names_in(binding, second)
+
+
+def of_account(wanted: Order, account: str, uid: int) -> Order:
+    identity = replace(wanted.request.identity, uid=uid)
+    return replace(wanted, request=replace(wanted.request, account=account, identity=identity))
+
+
+def names_in(binding: DockerBinding, wanted: Order) -> set[str]:
+    return {line.split(":")[0] for line in binding.run(wanted.name, "cat /etc/passwd").splitlines()}
+
+
 def test_a_refused_start_leaves_nothing_behind(binding: DockerBinding) -> None:
     elsewhere = Target(name="here", runtime=Runtime.DOCKER, address=binding.address, publish_address="203.0.113.9")
     runtime, wanted = binding.made(elsewhere), order(binding.image("vnc", Protocol.VNC))

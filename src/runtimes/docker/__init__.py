@@ -12,13 +12,13 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from calipso.errors import Unavailable
-from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
-from calipso.runtimes.docker.engine import CONFLICT, Engine, read_file, remove_container, words
+from calipso.runtimes.docker.engine import CONFLICT, Engine, remove_container, words
 from calipso.runtimes.docker.folders import Elsewhere
 from calipso.runtimes.docker.guard import Guard
+from calipso.runtimes.docker.image_names import ImageNames
 from calipso.runtimes.docker.network import BRIDGE_PREFIX, ensure_network
 from calipso.runtimes.docker.order import (
     NAMES_FOLDER,
@@ -32,7 +32,7 @@ from calipso.runtimes.docker.order import (
 )
 from calipso.runtimes.docker.watch import ends
 from calipso.runtimes.folders import SECONDS, make_folders
-from calipso.runtimes.names import Names, names_for
+from calipso.runtimes.names import names_for
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
 from calipso.runtimes.services import has_secret
 
@@ -80,6 +80,7 @@ class DockerRuntime:
         self._roots = roots
         self._folder_seconds = folder_seconds
         self._guard = Guard(is_wanted=target.guards_host)
+        self._image_names = ImageNames()
         self._elsewhere = Elsewhere(self._engine, self._labels, target.folder_image, roots, folder_seconds)
 
     def start(self, order: Order) -> Observation:
@@ -248,18 +249,14 @@ class DockerRuntime:
         try:
             if has_secret(request.image):
                 client.put_archive(made, SECRET_FOLDER, secret_archive(order.secret, request.identity))
-            client.put_archive(made, NAMES_FOLDER, names_archive(self._names(client, made, request)))
+            names = names_for(request, **self._image_names.of(client, made))
+            client.put_archive(made, NAMES_FOLDER, names_archive(names))
             client.start(made)
         except APIError as error:
             if isinstance(error, NotFound) and any(thing in words(error) for thing in _CAN_VANISH):
                 raise self._in_motion(order) from error
             _remove(client, made)
             raise _rejected(words(error)) from error
-
-    def _names(self, client: APIClient, made: str, request: ContainerRequested) -> Names:
-        """The image's own files of names, with the container's account among them."""
-        own = {name: read_file(client, made, f"{NAMES_FOLDER}/{name}") for name in ("passwd", "group")}
-        return names_for(request, **own)
 
     def _found(self, client: APIClient, container_id: UUID) -> Mapping[str, Any] | None:
         try:

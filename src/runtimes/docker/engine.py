@@ -1,7 +1,6 @@
 """Speaks to one Docker Engine: connects when it is first asked, and tells trouble in Calipso's words."""
 
 import contextlib
-import io
 import json
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,6 @@ from calipso.runtimes.protocol import Target
 
 _TROUBLE = (OSError, DockerException, urllib3.exceptions.HTTPError, json.JSONDecodeError, tarfile.TarError)
 _CONNECTIONS = 64
-_FILE_BYTES = 2**20
 CONFLICT = 409
 
 
@@ -144,20 +142,6 @@ class Engine:
             return None
         pair = (_path(target.tls_cert), _path(target.tls_key)) if target.tls_cert or target.tls_key else None
         return TLSConfig(client_cert=pair, ca_cert=_path(target.tls_ca) or None, verify=True)
-
-
-def read_file(client: APIClient, container: str, path: str) -> str:
-    """The text of a small file of a container, empty when it has none that is one."""
-    try:
-        stream, stat = client.get_archive(container, path)
-    except NotFound:
-        return ""
-    if stat["size"] > _FILE_BYTES:
-        return ""
-    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-        entry = archive.next()
-        content = archive.extractfile(entry) if entry and entry.isfile() else None
-        return content.read().decode(errors="replace") if content else ""
 
 
 def remove_container(client: APIClient, runtime_id: str) -> None:

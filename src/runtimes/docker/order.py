@@ -22,6 +22,7 @@ PORT = "calipso.port"
 _FOLDERS = "calipso.folders"
 SECRET_FOLDER = "/run/secrets"  # noqa: S105 - a folder
 NAMES_FOLDER = "/etc"
+NAMES_WRITTEN = 1  # the time of change, in seconds of Unix, by which the files of names that we wrote are known
 _SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
 _RUN_BYTES = 64 * 2**20
 
@@ -134,8 +135,14 @@ def secret_archive(secret: str, identity: Identity) -> bytes:
 def names_archive(names: Names) -> bytes:
     """The archive that puts the account's name into the folder of names."""
     files = (("passwd", names.passwd), ("group", names.group))
+    return _archive([(_names_entry(name), text) for name, text in files])
+
+
+def _names_entry(name: str) -> tarfile.TarInfo:
     # an archive's members belong to root, and everybody may read them, if nothing else is said
-    return _archive([(tarfile.TarInfo(name), text) for name, text in files])
+    entry = tarfile.TarInfo(name)
+    entry.mtime = NAMES_WRITTEN
+    return entry
 
 
 def _archive(files: Iterable[tuple[tarfile.TarInfo, str]]) -> bytes:
