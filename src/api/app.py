@@ -37,6 +37,10 @@ from calipso.api import (
     umbrella,
     users,
 )
+from calipso.api.console import events as console_events
+from calipso.api.console import files
+from calipso.api.console import sign_in as console_sign_in
+from calipso.api.console.problems import Pages
 from calipso.api.context import Context
 from calipso.api.guarding import guard
 from calipso.api.metrics import Metrics
@@ -44,7 +48,6 @@ from calipso.api.outside import openid
 from calipso.api.outside.directory import Directory
 from calipso.api.outside.guacamole import GuacamoleWeb
 from calipso.api.outside.upstream import MESSAGE_BYTES, Upstream
-from calipso.api.problems import Problems
 from calipso.api.readings import Readings
 from calipso.api.routing import Router, Signals, methods_of
 from calipso.api.waiting import Waiting
@@ -73,6 +76,9 @@ BLUEPRINTS: Sequence[Blueprint] = (
     portal.blueprint,
     feed.blueprint,
     health.blueprint,
+    files.blueprint,
+    console_sign_in.blueprint,
+    console_events.blueprint,
 )
 _BODY_BYTES = 2**20
 _HEAD_BYTES = 2**14  # the most that the library allows; browsers bring the cookies of a whole portal
@@ -94,7 +100,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
         ctx=SimpleNamespace(),
         router=Router(backend.settings.base_path),
         signal_router=Signals(),
-        error_handler=Problems(),
+        error_handler=Pages(),
         request_class=arriving.Request,
         strict_slashes=True,
         configure_logging=False,

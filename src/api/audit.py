@@ -17,7 +17,7 @@ from calipso.api.audit_objects import EventsPage, event_object
 from calipso.api.auth import signed_in
 from calipso.api.context import Context, context_of, require_auditor
 from calipso.api.proxies import absolute_url, inner_path
-from calipso.api.reach_objects import members_object, reach_object
+from calipso.api.reach_objects import MembersObject, ReachObject, members_object, reach_object
 from calipso.api.readings import readings_of
 from calipso.api.usage_objects import UsageObject, UsageRow, read_by, usage_rows
 from calipso.api.wire import format_time, json, read_count, read_text
@@ -47,15 +47,11 @@ _PERIOD = timedelta(days=30)
 async def events(request: Request) -> HTTPResponse:
     """A page of the events that have something in common."""
     require_auditor(request)
-    context, asked = context_of(request), _Asked.of(request)
-    upto = await until_audited(context)
-    wanted = await context.look(asked.selection)
-    await readings_of(request).record(request, "events", wanted.user_id, _narrowing(asked.question, wanted))
-    found = await context.look(lambda connection: asked.page(connection, wanted))
+    found = await find_events(request, Asked.of(request))
     body = EventsPage(
-        next=_address(request, asked.cursor_after(found)) if len(found) == asked.limit else None,
-        upto=upto,
-        results=[event_object(entry) for entry in found],
+        next=_address(request, found.next) if found.next else None,
+        upto=found.upto,
+        results=[event_object(entry) for entry in found.entries],
     )
     return json(body)
 
@@ -65,15 +61,7 @@ async def events(request: Request) -> HTTPResponse:
 async def reach(request: Request) -> HTTPResponse:
     """Who could reach a data set at a moment, through what, and why."""
     require_auditor(request)
-    context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
-    dataset = read_text(request.args.get("dataset"), "dataset")
-    position = await asyncio.to_thread(context.backend.store.position_at, moment)
-    await context.waiting.until_shown((audit.AUDIT, Containers.name), position, "")
-    found = await context.look(lambda connection: reach_object(context.backend, connection, dataset, moment))
-    # a folder may have a person's name; an experiment has not
-    asked = {"experiments": ", ".join(sorted({way.experiment for way in found.ways if way.experiment})[:_NAMED])}
-    await readings_of(request).record(request, "reach", None, {**asked, "at": request.args.get("at") or "now"})
-    return json(found)
+    return json(await find_reach(request, read_text(request.args.get("dataset"), "dataset")))
 
 
 @blueprint.get("/audit/members/")
@@ -81,13 +69,7 @@ async def reach(request: Request) -> HTTPResponse:
 async def members(request: Request) -> HTTPResponse:
     """The members of an experiment at a moment, with the events that made them so."""
     require_auditor(request)
-    context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
-    text = read_text(request.args.get("experiment"), "experiment")
-    asked = {"experiment": text, "at": request.args.get("at") or "now"}
-    await until_audited(context)
-    found = await context.look(lambda connection: members_object(context.backend, connection, text, moment))
-    await readings_of(request).record(request, "members", None, asked)
-    return json(found)
+    return json(await find_members(request, read_text(request.args.get("experiment"), "experiment")))
 
 
 @blueprint.get("/audit/usage/")
@@ -107,6 +89,54 @@ async def usage(request: Request) -> HTTPResponse:
         return usage_rows(connection, used_within(connection, begin, end, by), by)
 
     return json(UsageObject(since=format_time(begin), until=format_time(end), rows=await context.look(rows)))
+
+
+async def find_events(request: Request, asked: "Asked") -> "Found":
+    """The events that are asked for; that they are read is recorded.
+
+    Raises:
+        Invalid, NotFound: the question names what is not lawful, or nothing.
+        Unavailable: the reading cannot be recorded, or a database does not answer.
+    """
+    context = context_of(request)
+    upto = await until_audited(context)
+    wanted = await context.look(asked.selection)
+    await readings_of(request).record(request, "events", wanted.user_id, _narrowing(asked.question, wanted))
+    entries = await context.look(lambda connection: asked.page(connection, wanted))
+    return Found(entries=entries, upto=upto, next=asked.cursor_after(entries) if len(entries) == asked.limit else "")
+
+
+async def find_reach(request: Request, dataset: str) -> ReachObject:
+    """Who could reach a data set at the time that the address names, by default now; the reading is recorded.
+
+    Raises:
+        Invalid: the folder or the time is none.
+        Unavailable: the reading cannot be recorded, a database does not answer, or a newer program wrote what counts.
+    """
+    context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
+    position = await asyncio.to_thread(context.backend.store.position_at, moment)
+    await context.waiting.until_shown((audit.AUDIT, Containers.name), position, "")
+    found = await context.look(lambda connection: reach_object(context.backend, connection, dataset, moment))
+    # a folder may have a person's name; an experiment has not
+    asked = {"experiments": ", ".join(sorted({way.experiment for way in found.ways if way.experiment})[:_NAMED])}
+    await readings_of(request).record(request, "reach", None, {**asked, "at": request.args.get("at") or "now"})
+    return found
+
+
+async def find_members(request: Request, experiment: str) -> MembersObject:
+    """The members of an experiment at the time that the address names, by default now; the reading is recorded.
+
+    Raises:
+        Invalid: the time is none.
+        NotFound: there never was such an experiment.
+        Unavailable: the reading cannot be recorded, a database does not answer, or a newer program wrote what counts.
+    """
+    context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
+    asked = {"experiment": experiment, "at": request.args.get("at") or "now"}
+    await until_audited(context)
+    found = await context.look(lambda connection: members_object(context.backend, connection, experiment, moment))
+    await readings_of(request).record(request, "members", None, asked)
+    return found
 
 
 async def until_audited(context: Context) -> int:
@@ -141,7 +171,16 @@ def bounds_of(request: Request) -> tuple[datetime | None, datetime | None]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class Found:
+    """A page of events: `upto` is the position up to which was looked, `next` the cursor of the next page, or empty."""
+
+    entries: Sequence[Entry]
+    upto: int
+    next: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
     """What a request asks for; `after` is the position that a cursor stands for, None at the beginning."""
 
     backend: Backend
@@ -151,14 +190,18 @@ class _Asked:
     after: int | None
 
     @classmethod
-    def of(cls, request: Request) -> "_Asked":
+    def of(cls, request: Request, *, order: str = _ORDERS[0]) -> "Asked":
         """What the address of a request asks for.
+
+        Args:
+            request: whose address.
+            order: `oldest` or `newest`, where the address does not say.
 
         Raises:
             Invalid: a part of it is not of its form.
         """
         backend = context_of(request).backend
-        order = request.args.get("order") or _ORDERS[0]
+        order = request.args.get("order") or order
         if order not in _ORDERS:
             raise Invalid("order", f"must be one of {', '.join(_ORDERS)}")
         limit = read_count(request.args.get("limit") or str(_PAGE), "limit")

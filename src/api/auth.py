@@ -89,7 +89,7 @@ class Authentication:
         user = self._backend.dispatcher.state(USER, login.user_id) if login else None
         if login is None or user is None or user.erased:
             return None
-        return Known(caller=Caller.of(user, login_key=key), login=login)
+        return Known(caller=Caller.of(user, login_key=key, csrf_token=login.csrf_token), login=login)
 
     async def _by_password(self, basic: tuple[str, str], address: str) -> Known:
         proven = await self.sign_in.by_password(*basic, address)

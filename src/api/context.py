@@ -34,16 +34,17 @@ _ANSWERS_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """The account on whose behalf a request comes; `login_key` is set when it came by cookie."""
+    """The account on whose behalf a request comes; `login_key` and `csrf_token` are set when it came by cookie."""
 
     user_id: UUID
     name: str
     is_administrator: bool
     is_auditor: bool = False
     login_key: str = ""
+    csrf_token: str = ""
 
     @classmethod
-    def of(cls, user: User, *, login_key: str = "") -> "Caller":
+    def of(cls, user: User, *, login_key: str = "", csrf_token: str = "") -> "Caller":
         """The caller whose account this is."""
         return cls(
             user_id=user.user_id,
@@ -51,6 +52,7 @@ class Caller:
             is_administrator=Role.ADMINISTRATOR in user.roles,
             is_auditor=Role.AUDITOR in user.roles,
             login_key=login_key,
+            csrf_token=csrf_token,
         )
 
 

@@ -79,8 +79,11 @@ def _shipped(file: str) -> bytes:
 
 
 def is_described(route: Route) -> bool:
-    """Whether the document tells of a route: what a container's own service answers is its own affair."""
-    return not getattr(route.ctx, "passed_on", False)
+    """Whether the document tells of a route: what a container's own service answers is its own affair.
+
+    The pages of the console are for people, and may change with every release.
+    """
+    return not getattr(route.ctx, "passed_on", False) and not route.path.startswith("console/")
 
 
 def describe(routes: Iterable[Route]) -> Mapping[str, Any]:
