@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any
 
 import psycopg
-from eventsourcing.persistence import InterfaceError, OperationalError
+from eventsourcing.persistence import InterfaceError, OperationalError, ProgrammingError
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 
 from calipso.errors import Invalid, Unavailable
 
@@ -38,6 +39,14 @@ _NOTICED_BY_SERVER = "; ".join(
     ]
 ).encode()
 
+
+# what a newer program looks for in a database that an older one prepared
+_MISSING = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+)
 
 Check = Callable[[], Awaitable[None]]
 
@@ -91,6 +100,8 @@ class Database:
                 yield connection
         except (OperationalError, InterfaceError) as error:
             raise Unavailable("the event store", str(error).strip()) from error
+        except ProgrammingError as error:
+            raise (_unprepared(error.__cause__) or error) from error
 
     @contextmanager
     def alone(self) -> Iterator[psycopg.Connection[DictRow]]:
@@ -128,6 +139,7 @@ class Database:
             **options,
         )
         event.listen(made, "connect", be_noticed)
+        event.listen(made, "handle_error", _tell_unprepared)
         return made
 
     def close(self) -> None:
@@ -213,10 +225,28 @@ def be_noticed(connection: psycopg.Connection[Any], _: object) -> None:
     connection.commit()
 
 
+def unprepared(reason: str) -> Unavailable:
+    """The error that tells of a database that was prepared by an older version of the program."""
+    advice = "run `calipso migrate`, and `calipso rebuild --all` if that was done"
+    return Unavailable("the database", f"it is not prepared for this version of the program ({reason}): {advice}")
+
+
+def _unprepared(error: object) -> Unavailable | None:
+    """What an error means that tells of something that is not in the database; None for any other."""
+    return unprepared(str(error.diag.message_primary)) if isinstance(error, _MISSING) else None
+
+
+def _tell_unprepared(context: ExceptionContext) -> None:
+    if told := _unprepared(context.original_exception):
+        raise told from context.original_exception
+
+
 @contextmanager
 def _unavailable() -> Iterator[None]:
     try:
         yield
+    except _MISSING as error:
+        raise (_unprepared(error) or error) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable("the event store", str(error).strip()) from error
 

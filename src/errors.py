@@ -83,6 +83,22 @@ class NotVisibleYet(CalipsoError):
         return f"stored as event {self.event_id}, but not yet shown by: {', '.join(self.projections)}"
 
 
+@dataclass(eq=False)
+class UnreadableEvent(CalipsoError, LookupError):
+    """An event of the store cannot be read by this program, most often because a newer one wrote it.
+
+    `position` and `event_id` say which, `reason` why.
+    """
+
+    position: int
+    event_id: str
+    reason: str
+
+    def __str__(self) -> str:
+        which = f"event {self.event_id} at position {self.position}"
+        return f"{which} cannot be read: {self.reason}; run the version of the program that wrote it, or a later one"
+
+
 class Refused(CalipsoError):
     """A rule of the facility forbids the command."""
 

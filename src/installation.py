@@ -16,6 +16,7 @@ from calipso.errors import Unavailable
 from calipso.events.naming import Naming
 from calipso.vault import unwrap, wrap
 
+NOT_PREPARED = "it is not prepared: run `calipso migrate`"
 NAMING_KEY = "naming key"  # what it is wrapped for
 
 INSTALLATION_DDL = """
@@ -60,7 +61,7 @@ def id_of(database: Database) -> UUID:
         exists = connection.execute("SELECT to_regclass('installation') IS NOT NULL AS found").fetchone()
         row = connection.execute("SELECT id FROM installation").fetchone() if exists and exists["found"] else None
     if row is None:
-        raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
+        raise Unavailable("the database", NOT_PREPARED)
     found: UUID = row["id"]
     return found
 
@@ -74,7 +75,7 @@ def load(database: Database, keys: MasterKeys) -> Installation:
     with database.connect() as connection:
         exists = connection.execute("SELECT to_regclass('installation') IS NOT NULL AS found").fetchone()
         if not exists or not exists["found"]:
-            raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
+            raise Unavailable("the database", NOT_PREPARED)
         row = connection.execute(QUERY).fetchone()
     return of_row(row, keys)
 
@@ -86,7 +87,7 @@ def of_row(row: Mapping[str, Any] | None, keys: MasterKeys) -> Installation:
         Unavailable: there is no row, or the master key is not the one that it was made with.
     """
     if row is None:
-        raise Unavailable("the database", "it is not prepared: run `calipso migrate`")
+        raise Unavailable("the database", NOT_PREPARED)
     try:
         key = unwrap(keys, row["key_number"], NAMING_KEY, row["id"], bytes(row["naming_key"]))
     except (KeyError, ValueError) as error:

@@ -20,7 +20,7 @@ from calipso.bus.dead_letters import DeadLetters
 from calipso.bus.renewal import empty
 from calipso.codec import public_data
 from calipso.database import STORED, Database
-from calipso.errors import CalipsoError, Conflict, Unavailable
+from calipso.errors import CalipsoError, Conflict, Unavailable, UnreadableEvent
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EventLog, Page, Recorded
 from calipso.parts import HEARTBEAT_SECONDS, Parts, Report
@@ -91,7 +91,7 @@ class Relay:
                 async with self._database.holding(PART) as check:
                     _log.info("relay leads")
                     await self._publish_all(check)
-            except Diverged as error:
+            except (Diverged, UnreadableEvent) as error:
                 await self._tell_trouble(error)
                 await asyncio.sleep(_DIVERGED_SECONDS)
             except OutOfSequence:

@@ -25,7 +25,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from calipso.codec import Codec, Decoded
 from calipso.commands.store import Cause
 from calipso.database import Database
-from calipso.errors import StaleVersion, Unavailable
+from calipso.errors import StaleVersion, Unavailable, UnreadableEvent
 from calipso.events.envelope import Event, Page, Recorded
 from calipso.gathering import Gatherer
 from calipso.store_schema import APPEND, APPEND_FUNCTION, CLOSE_FUNCTION, DROP_OLD_FUNCTION, LOAD_NEWER, TABLE
@@ -91,10 +91,10 @@ class PostgresStore:
         """The events of a stream with a version above `after`, oldest first."""
         return self._select("originator_id = %s AND originator_version > %s ORDER BY originator_version", stream, after)
 
-    def load_newer(self, versions: Mapping[UUID, int]) -> Sequence[Recorded]:
+    def load_newer(self, versions: Mapping[UUID, int], *, is_tolerant: bool = False) -> Sequence[Recorded]:
         """The events of several streams, each with a version above the one given for it, in the order of the store."""
         rows = self._query(LOAD_NEWER, list(versions), list(versions.values()))
-        return [_recorded(row, self._codec.decode) for row in rows]
+        return [_recorded(row, self._decode(is_tolerant=is_tolerant)) for row in rows]
 
     def of_command(self, command_id: UUID) -> Sequence[Recorded]:
         """What a command has stored, nothing if it has not been obeyed."""
@@ -107,7 +107,7 @@ class PostgresStore:
     def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
         """At most `limit` events after a position, in order; see `events.envelope.EventLog.read`."""
         rows = self._rows("notification_id > %s ORDER BY notification_id LIMIT %s", after, limit)
-        decode = self._codec.decode_anyway if is_tolerant else self._codec.decode
+        decode = self._decode(is_tolerant=is_tolerant)
         wanted = [_recorded(row, decode) for row in rows if topics is None or row["topic"] in topics]
         return Page(events=wanted, last=rows[-1]["notification_id"] if rows else after)
 
@@ -163,6 +163,9 @@ class PostgresStore:
             rows = connection.cursor(row_factory=namedtuple_row).execute(APPEND, parameters, prepare=True).fetchall()
         return _answers(jobs, rows)
 
+    def _decode(self, *, is_tolerant: bool) -> Callable[[str, bytes], Decoded]:
+        return self._codec.decode_anyway if is_tolerant else self._codec.decode
+
     def _select(self, condition: str, *parameters: object) -> list[Recorded]:
         return [_recorded(row, self._codec.decode) for row in self._rows(condition, *parameters)]
 
@@ -180,9 +183,13 @@ class PostgresStore:
 
 
 def _recorded(row: Mapping[str, Any], decode: Callable[[str, bytes], Decoded]) -> Recorded:
-    decoded = decode(row["topic"], bytes(row["state"]))
+    known_as = event_id(row["command_id"], row["command_index"])
+    try:
+        decoded = decode(row["topic"], bytes(row["state"]))
+    except LookupError as error:
+        raise UnreadableEvent(row["notification_id"], str(known_as), str(error)) from error
     return Recorded(
-        id=event_id(row["command_id"], row["command_index"]),
+        id=known_as,
         stream=row["originator_id"],
         version=row["originator_version"],
         position=row["notification_id"],

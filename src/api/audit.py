@@ -115,7 +115,7 @@ async def find_reach(request: Request, dataset: str) -> ReachObject:
     """
     context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
     position = await asyncio.to_thread(context.backend.store.position_at, moment)
-    await context.waiting.until_shown((audit.AUDIT, Containers.name), position, "")
+    await context.waiting.until_told((audit.AUDIT, Containers.name), position)
     found = await context.look(lambda connection: reach_object(context.backend, connection, dataset, moment))
     # a folder may have a person's name; an experiment has not
     asked = {"experiments": ", ".join(sorted({way.experiment for way in found.ways if way.experiment})[:_NAMED])}

@@ -123,11 +123,15 @@ def _operation(key: tuple[str, str], operation: Operation, route: Route) -> Mapp
         {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
         for name, text in operation.query.items()
     ]
+    in_header = [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in operation.headers.items()
+    ]
     told = {
         "operationId": route.name.partition(".")[2].replace(".", "_"),
         "summary": (route.handler.__doc__ or "").strip().splitlines()[0],
         "tags": [path.split("/")[1]],
-        "parameters": in_path + in_query,
+        "parameters": in_path + in_query + in_header,
         "responses": {str(status): _answer(status, answer) for status, answer in sorted(operation.answers.items())}
         | {"default": {"description": "a problem", "content": _problem()}},
         "security": [] if operation.is_open else _security(method),
@@ -149,6 +153,8 @@ def _answer(status: int, answer: Answer) -> Mapping[str, Any]:
 
 
 def _told(answer: Answer) -> str:
+    if answer.told:
+        return answer.told
     shape = answer.shape
     if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
         return (shape.__doc__ or "").strip().splitlines()[0]
@@ -156,9 +162,11 @@ def _told(answer: Answer) -> str:
 
 
 def _content(answer: Answer) -> dict[str, Any]:
+    text = {"schema": {"type": "string"}}
+    other = {answer.other: text} if answer.other else {}
     if answer.shape is not None:
-        return {answer.kind: {"schema": _schema(answer.shape)}}
-    return {} if answer.kind == JSON else {answer.kind: {"schema": {"type": "string"}}}
+        return {answer.kind: {"schema": _schema(answer.shape)}, **other}
+    return other if answer.kind == JSON else {answer.kind: text, **other}
 
 
 def _problem() -> dict[str, Any]:

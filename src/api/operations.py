@@ -20,6 +20,7 @@ from calipso.api.users import RoleBody
 HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
 BATCH = "application/cloudevents-batch+json"
 SCHEMA = "application/schema+json"
+STREAM = "text/event-stream"
 
 _PAGE = {
     "page": "the number of the page, from 1",
@@ -50,15 +51,20 @@ _CURSOR = {
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What is answered with a status: a value of a type as some JSON, a body of another kind, or (None) nothing."""
+    """What is answered with a status: a value of a type as some JSON, a body of another kind, or (None) nothing.
+
+    `other` is a kind of text that is answered instead to who asks for it; `told` says what it means.
+    """
 
     shape: Any = None
     kind: str = JSON
+    other: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What may be asked: `body` is the type of what is sent, `query` tells each parameter.
+    """What may be asked: `body` is the type of what is sent, `query` and `headers` tell each parameter.
 
     `answers` are those with a meaning of their own; any other is a problem.
     """
@@ -66,6 +72,7 @@ class Operation:
     answers: Mapping[int, Answer]
     body: type | None = None
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     is_open: bool = False
 
 
@@ -150,7 +157,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/resource/rm/{username}/{name}/{public_name}/"): _END,
     ("POST", "/resource/rm/{username}/{name}/{public_name}/"): _END,
     ("GET", "/events/"): Operation(
-        answers={200: Answer(shape=list[objects.EventObject], kind=BATCH)},
+        answers={
+            200: Answer(shape=list[objects.EventObject], kind=BATCH, other=STREAM),
+            429: Answer(told="the caller follows events too often already; Retry-After tells when to come back"),
+            503: Answer(told="too many follow events, or an event was written by a newer program, which must run here"),
+        },
+        headers={"Last-Event-ID": "with Accept: text/event-stream, a position after which to begin; else from now on"},
         query={
             "all": "1, with Accept: text/event-stream, for an administrator who follows all containers",
             "after": "a position; 0, the default, for all",

@@ -84,5 +84,5 @@ async def as_it_was(request: Request, ask: Callable[[Connection], T], view: View
     context = context_of(request)
     backend = context.backend
     position = await asyncio.to_thread(backend.store.position_at, moment)
-    await context.waiting.until_shown(view.needs, position, "")
+    await context.waiting.until_told(view.needs, position)
     return await context.work(partial(past.look, backend.engine, backend.store, position, view, ask))

@@ -36,6 +36,7 @@ _STATUS: tuple[tuple[type[CalipsoError], int], ...] = (
     (errors.Conflict, 409),
     (errors.Unavailable, 503),
     (errors.NotVisibleYet, 503),
+    (errors.UnreadableEvent, 503),
 )
 _FAILED_START = {FailureReason.UNREACHABLE: 503, FailureReason.TIMEOUT: 504, FailureReason.CAPACITY: 504}
 _HEADERS = {401: {"WWW-Authenticate": 'Basic realm="api"'}, 503: {"Retry-After": "5"}}

@@ -76,7 +76,8 @@ async def _serve_until_signal(
 async def serving(backend: Backend, listener: socket.socket) -> AsyncIterator[str]:
     """Serve requests within the block; gives the address.
 
-    At its end requests have two seconds to finish; those that are held longer are answered with 503.
+    At its end requests have two seconds to finish; those that are held longer are answered with 503. Streams of
+    events end at once.
 
     Args:
         backend: the bound parts.
@@ -99,6 +100,7 @@ async def serving(backend: Backend, listener: socket.socket) -> AsyncIterator[st
             try:
                 yield _url(listener, is_secure=context is not None)
             finally:
+                waiting.end_following_all()
                 await _stop(server)
                 hearing.cancel()
     finally:

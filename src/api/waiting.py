@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +17,8 @@ import structlog
 from calipso.api.memory import Memory
 from calipso.api.shown import Shown
 from calipso.commands.store import Store
-from calipso.database import ACCOUNTS, SHOWN, STORED, Database
-from calipso.errors import Unavailable
+from calipso.database import ACCOUNTS, DEAF, SHOWN, STORED, Database
+from calipso.errors import NotVisibleYet, Unavailable
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EVENT_TYPES, Recorded
 from calipso.events.user import UserEvent
@@ -66,12 +67,15 @@ class Waiting:
 
     async def run(self) -> None:
         """Listen for ever."""
+        was_deaf = False
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_when_stored())
             async for channel, payload in self._database.listen(STORED, SHOWN, ACCOUNTS):
                 self._tell_memories(channel, payload)
-                if not channel or channel == ACCOUNTS or UserEvent.kind in payload.split(","):
+                # a silent second tells nothing; what rang before the connection was there again is not known
+                if (was_deaf and not channel) or channel == ACCOUNTS or UserEvent.kind in payload.split(","):
                     self._tell_everywhere(None)
+                was_deaf = payload == DEAF
                 if channel == SHOWN:
                     self._shown.tell(parse_notice(payload))
                 elif not channel or ContainerEvent.kind in payload.split(","):
@@ -101,6 +105,20 @@ class Waiting:
         """
         await self._shown.until(projections, position, event_id)
 
+    async def until_told(self, projections: Sequence[str], position: int) -> None:
+        """Wait until all the projections show what is stored up to a position.
+
+        Raises:
+            Unavailable: they did not in time; it says what each that stands still told of itself.
+        """
+        try:
+            await self._shown.until(projections, position, "")
+        except NotVisibleYet as error:
+            missing = set(error.projections)
+            parts = [part for part in await asyncio.to_thread(self._parts.all) if part.name in missing and not part.ok]
+            told = "; ".join(f"{part.name} {part.detail}" for part in parts) or f"position {position} is not shown yet"
+            raise Unavailable(f"the read model {', '.join(sorted(missing))}", told) from error
+
     @contextlib.contextmanager
     def following(self, container_id: UUID) -> "Iterator[Following]":
         """Hear every event of a container from now on; to be entered before the command that concerns it."""
@@ -123,6 +141,11 @@ class Waiting:
         finally:
             self._everywhere.remove(hearing)
 
+    def end_following_all(self) -> None:
+        """Let all who follow everything end, because the server stops."""
+        for hearing in self._everywhere:
+            hearing.end()
+
     def _tell_everywhere(self, told: Recorded | None) -> None:
         for hearing in self._everywhere:
             hearing.tell(told)
@@ -143,7 +166,9 @@ class Waiting:
     async def _read_new(self) -> None:
         while True:
             position = self._position
-            page = await asyncio.to_thread(self._store.read, after=position, limit=_BATCH, topics=CONTAINER_TOPICS)
+            # what a newer program wrote is nothing to these, and no reason to hear no more
+            read = partial(self._store.read, after=position, limit=_BATCH, topics=CONTAINER_TOPICS, is_tolerant=True)
+            page = await asyncio.to_thread(read)
             for recorded in page.events:
                 self._tell_everywhere(recorded)
                 for queue in self._followed.get(recorded.stream, ()):
@@ -163,7 +188,18 @@ class Hearing:
 
     def __init__(self) -> None:
         self.unread: asyncio.Queue[Recorded | None] = asyncio.Queue(_MOST_WAITING)
-        self.has_missed = False
+        self.has_missed = self._has_ended = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is told."""
+        return self.has_missed or self._has_ended
+
+    def end(self) -> None:
+        """Tell nothing more, and wake who waits for more."""
+        self._has_ended = True
+        if not self.unread.full():
+            self.unread.put_nowait(None)
 
     def tell(self, told: Recorded | None) -> None:
         """Add what happened, as long as nothing was missed."""

@@ -2,13 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from calipso import bootstrap, roles
+from calipso import bootstrap, prepared, roles
 from calipso.api import server
 from calipso.backend import Backend
 from calipso.cli.common import Data, confirm, running
@@ -24,23 +26,20 @@ def api(
     data: Data = None,
 ) -> None:
     """Serve the REST interface; any number of these may run."""
-    watch_parent()
-    with running(data) as backend:
+    with _process(data) as backend:
         given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
         server.run(Backend(backend.settings.model_copy(update=given)))
 
 
 def project(data: Data = None) -> None:
     """Keep the read models and Guacamole's tables up to date."""
-    watch_parent()
-    with running(data) as backend:
+    with _process(data) as backend:
         _run(bootstrap.project(backend))
 
 
 def relay(data: Data = None) -> None:
     """Publish stored events to NATS; of several, one is active."""
-    watch_parent()
-    with running(data) as backend:
+    with _process(data) as backend:
         _run(bootstrap.relay(backend))
 
 
@@ -57,8 +56,7 @@ def provision(
     data: Data = None,
 ) -> None:
     """Provision and reconcile the containers of one target; any number may run for each."""
-    watch_parent()
-    with running(data) as backend:
+    with _process(data) as backend:
         _run(bootstrap.provision(backend, target))
 
 
@@ -86,6 +84,15 @@ def migrate(
             return
         bootstrap.migrate(backend, make_guacamole=False)
     print("the databases are prepared")
+
+
+@contextmanager
+def _process(data: Path | None) -> Iterator[Backend]:
+    """The system for a process that serves it, and that ends with what started it."""
+    watch_parent()
+    with running(data) as backend:
+        prepared.require(backend.database)
+        yield backend
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

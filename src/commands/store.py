@@ -27,8 +27,13 @@ class Store(EventLog, History, Protocol):
     def load(self, stream: UUID, *, after: int = 0) -> Sequence[Recorded]:
         """The events of a stream with a version above `after`, oldest first."""
 
-    def load_newer(self, versions: Mapping[UUID, int]) -> Sequence[Recorded]:
-        """The events of several streams, each with a version above the one given for it, in the order of the store."""
+    def load_newer(self, versions: Mapping[UUID, int], *, is_tolerant: bool = False) -> Sequence[Recorded]:
+        """The events of several streams, each with a version above the one given for it, in the order of the store.
+
+        Args:
+            versions: of each stream.
+            is_tolerant: whether an event that this program cannot read comes as `Unreadable`, and is no error.
+        """
 
     def append(self, events: Sequence[Event], *, expected: Mapping[UUID, int], cause: Cause) -> Sequence[Recorded]:
         """Store events of one or more streams, all or none.

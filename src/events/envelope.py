@@ -105,7 +105,7 @@ class EventLog(Protocol):
             is_tolerant: whether an event that this program cannot read comes as `Unreadable`, and is no error.
 
         Raises:
-            LookupError: one that is wanted is of a newer program.
+            Unreadable: one that is wanted is of a newer program (`errors.UnreadableEvent`).
             ValueError: one that is wanted is no event of its topic.
         """
 

@@ -247,6 +247,14 @@ def every_of(connection: Connection, user_id: UUID | None) -> Sequence[Container
     return _all(connection, _owned(user_id))
 
 
+def owned_by(connection: Connection, user_id: UUID) -> tuple[int, Sequence[UUID]]:
+    """A position, and all containers of a user that were asked for until then, perhaps some of later."""
+    place = _metadata.tables[f"{_metadata.schema}.position"]
+    position: int = connection.execute(select(place.c.position)).scalar_one()
+    query = select(containers.c.container_id).where(containers.c.user_id == user_id)
+    return position, connection.execute(query).scalars().all()
+
+
 def _rows() -> Select[Any]:
     return (
         select(containers, func.coalesce(users.c.id, 0).label("user_wire_id"), images.c.id.label("image_wire_id"))

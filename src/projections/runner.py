@@ -82,7 +82,8 @@ class Runner:
                 raise
             except Exception as error:
                 if singly:
-                    raise PoisonEvent(self._seen + 1, repr(error)) from error
+                    reason = str(error) if isinstance(error, CalipsoError) else repr(error)
+                    raise PoisonEvent(self._seen + 1, reason) from error
                 singly = BATCH
                 continue
             singly = max(0, singly - 1)

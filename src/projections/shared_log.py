@@ -2,6 +2,7 @@
 
 import threading
 
+from calipso.errors import UnreadableEvent
 from calipso.events.envelope import EventLog, Page, Unreadable
 
 
@@ -29,5 +30,5 @@ class SharedLog:
         for recorded in wanted:
             # stops only those who want it
             if isinstance(recorded.event, Unreadable) and not is_tolerant:
-                raise LookupError(recorded.event.reason)
+                raise UnreadableEvent(recorded.position, str(recorded.id), recorded.event.reason)
         return Page(events=wanted, last=page.last)

@@ -70,8 +70,8 @@ class HttpSettings(BaseSettings):
         int,
         Field(
             ge=1,
-            description="requests to run that one API process holds open, and as many to stop or remove; others are "
-            "answered with 503",
+            description="requests to run that one API process holds open, as many to stop or remove, and as many "
+            "streams of events; others are answered with 503",
         ),
     ] = 1000
     max_held_requests_per_user: Annotated[

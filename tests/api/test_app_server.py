@@ -181,6 +181,22 @@ def test_a_database_that_is_not_prepared_is_told_in_a_sentence(
     assert process.text() == "error: the database is not available: it is not prepared: run `calipso migrate`\n"
 
 
+def test_a_database_that_an_older_program_prepared_is_told_in_a_sentence(
+    start: Callable[..., Process], make_backend: Callable[..., Backend], free_port: int
+) -> None:
+    older = make_backend()
+    with older.database.connect() as connection:
+        connection.execute("ALTER TABLE rm_containers.containers DROP COLUMN web_token")
+    process = start(free_port, behind=older)
+    older.close()
+    assert process.process.wait(timeout=20) == 1
+    assert process.text() == (
+        "error: the database is not available: it is not prepared for this version of the program "
+        "(rm_containers.containers.web_token is missing): "
+        "run `calipso migrate`, and `calipso rebuild --all` if that was done\n"
+    )
+
+
 async def test_logs_tell_no_secrets(start: Callable[..., Process], backend: Backend, free_port: int) -> None:
     process = start(free_port).until_serving()
     password, guess, searched = (f"secret-{secrets.token_hex(4)}" for _ in range(3))

@@ -1,77 +1,17 @@
-"""Server-sent events over HTTP: the states of one's own containers, once each, until the login ends."""
+"""Server-sent events over HTTP: the states of one's own containers, once each, resumable."""
 
 import asyncio
-from uuid import UUID, uuid4
 
-import aiohttp
-import msgspec
 import pytest
 from tests.api.conftest import Api
-from tests.builders import image_spec
+from tests.api.living import SSE, add_image, live, request, told
 
-from calipso.commands.container import (
-    ClaimContainer,
-    RecordContainerRemoved,
-    RecordContainerStarted,
-    RecordContainerStopped,
-    RemoveContainer,
-    StopContainer,
-)
-from calipso.commands.image import AddImage
-from calipso.commands.request import RequestContainer, TargetOffered
 from calipso.events.naming import container_name
-from calipso.events.values import Placement
-
-SSE = {"Accept": "text/event-stream"}
-
-
-def request(api: Api, name: str, image: str, label: str) -> UUID:
-    naming, container_id = api.backend.installation.naming, uuid4()
-    api.obey(
-        RequestContainer(
-            container_id=container_id,
-            user_id=api.user_id(name),
-            image_id=naming.image(image),
-            image_name=image,
-            label=label,
-            info=label,
-            session=None,
-            targets=(TargetOffered(target_id=naming.target("docker"), name="docker"),),
-        )
-    )
-    return container_id
-
-
-def live(api: Api, container_id: UUID) -> None:
-    """Start, stop and remove a container."""
-    placement = Placement(runtime_id="9f", name="c")
-    for command in (
-        ClaimContainer(container_id=container_id, claimant="docker/0"),
-        RecordContainerStarted(container_id=container_id, claimant="docker/0", placement=placement, image_digest=""),
-        StopContainer(container_id=container_id),
-        RecordContainerStopped(container_id=container_id),
-        RemoveContainer(container_id=container_id),
-        RecordContainerRemoved(container_id=container_id),
-    ):
-        api.obey(command)
 
 
 @pytest.fixture(scope="module")
 def image(api: Api) -> str:
-    name = f"image-{uuid4().hex[:8]}"
-    api.obey(AddImage(image_id=api.backend.installation.naming.image(name), name=name, spec=image_spec()))
-    return name
-
-
-async def told(answer: aiohttp.ClientResponse, number: int) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
-    async with asyncio.timeout(20):
-        while len(found) < number:
-            line = await answer.content.readline()
-            assert line, found
-            if line.startswith(b"data: "):
-                found.append(msgspec.json.decode(line.removeprefix(b"data: ")))
-    return found
+    return add_image(api)
 
 
 async def test_own_states_come_as_they_change_and_can_be_resumed(api: Api, image: str) -> None:
@@ -116,3 +56,34 @@ async def test_what_is_no_position_is_told(api: Api) -> None:
     headers = SSE | {"Last-Event-ID": "x"}
     async with api.basic(api.add_user()) as session, session.get("/events/", headers=headers) as answer:
         assert (answer.status, (await answer.json())["field"]) == (400, "Last-Event-ID")
+
+
+async def test_who_resumes_beyond_the_end_comes_from_another_store(api: Api) -> None:
+    headers = SSE | {"Last-Event-ID": str(2**62)}
+    async with api.basic(api.add_user()) as session, session.get("/events/", headers=headers) as answer:
+        body = await answer.json()
+        assert (answer.status, body["field"]) == (400, "Last-Event-ID")
+        assert "was a backup restored?" in body["error"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/event-stream", "text/event-stream"),
+        ("text/event-stream, */*;q=0.1", "text/event-stream"),
+        ("application/json;q=0.5, text/event-stream", "text/event-stream"),
+        ("application/json, text/event-stream;q=0.5", "application/cloudevents-batch+json"),
+        ("text/event-stream;q=0, */*", "application/cloudevents-batch+json"),
+        ("text/event-stream-of-mine", "application/cloudevents-batch+json"),
+        ("text/*", "application/cloudevents-batch+json"),
+        ("*/*", "application/cloudevents-batch+json"),
+    ],
+)
+async def test_only_who_names_the_kind_gets_a_stream(api: Api, administrator: str, accept: str, kind: str) -> None:
+    async with api.basic(administrator) as session, session.get("/events/", headers={"Accept": accept}) as answer:
+        assert (answer.status, answer.content_type) == (200, kind)
+
+
+async def test_proxies_are_told_to_keep_nothing_back(api: Api, somebody: str) -> None:
+    async with api.basic(somebody) as session, session.get("/events/", headers=SSE) as answer:
+        assert (answer.headers["X-Accel-Buffering"], answer.headers["Cache-Control"]) == ("no", "no-store")

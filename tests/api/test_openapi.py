@@ -57,6 +57,15 @@ async def test_it_is_served_with_the_version_of_the_package(people: People) -> N
     assert all(each["summary"] for path in found["paths"].values() for each in path.values())
 
 
+async def test_the_stream_of_events_is_described(people: People) -> None:
+    told = (await people.nobody.get("/openapi.json")).json()["paths"]["/events/"]["get"]
+    assert set(told["responses"]["200"]["content"]) == {"application/cloudevents-batch+json", "text/event-stream"}
+    for status in ("429", "503"):
+        assert set(told["responses"][status]["content"]) == {"application/problem+json"}
+        assert told["responses"][status]["description"] != "done"
+    assert [each["name"] for each in told["parameters"] if each["in"] == "header"] == ["Last-Event-ID"]
+
+
 async def test_answers_are_as_they_are_described(people: People) -> None:
     name = new_name()
     assert (await people.admin.ask("POST", f"/images/{name}/", BODY)).status == 201

@@ -210,9 +210,9 @@ def test_a_user_with_many_requests_is_decided_without_reading_them_again() -> No
     class CountingStore(MemoryStore):
         loads = 0
 
-        def load_newer(self, versions: Mapping[UUID, int]) -> Sequence[Recorded]:
+        def load_newer(self, versions: Mapping[UUID, int], *, is_tolerant: bool = False) -> Sequence[Recorded]:
             self.loads += 1
-            return super().load_newer(versions)
+            return super().load_newer(versions, is_tolerant=is_tolerant)
 
     store = CountingStore(Codec(MemorySubjectKeys()))
     facts = [ADA_REGISTERED, DESKTOP_ADDED, P1_ADDED, S1_ADDED, ADA_MEMBER]

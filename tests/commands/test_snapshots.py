@@ -104,8 +104,8 @@ class Reading(MemoryStore):
 
     given = 0
 
-    def load_newer(self, versions: Mapping[UUID, int]) -> Sequence[Recorded]:
-        found = super().load_newer(versions)
+    def load_newer(self, versions: Mapping[UUID, int], *, is_tolerant: bool = False) -> Sequence[Recorded]:
+        found = super().load_newer(versions, is_tolerant=is_tolerant)
         self.given += len(found)
         return found
 
