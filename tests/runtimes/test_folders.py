@@ -114,7 +114,8 @@ def test_where_root_is_squashed_the_account_makes_what_it_may(
 ) -> None:
     os.chown(open_root, of, of)
     open_root.chmod(bits)
-    asked = {"uid": ADA.uid, "gid": ADA.gid, "groups": [], "folders": [[f"{open_root}/a", str(open_root)]]}
+    asked = {"uid": ADA.uid, "gid": ADA.gid, "groups": [], "world": "", "folders": []}
+    asked["folders"] = [[f"{open_root}/a", str(open_root), "/b"]]
     # towards the file system, root is nobody special
     squashed = ["setpriv", "--bounding-set=-chown,-dac_override,-dac_read_search,-fowner"]
     command = [*squashed, sys.executable, "-I", "-S", str(PROGRAM)]

@@ -16,7 +16,7 @@ from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
 from calipso.runtimes.docker.engine import CONFLICT, Engine, remove_container, words
-from calipso.runtimes.docker.folders import Elsewhere
+from calipso.runtimes.docker.folders import Elsewhere, Here
 from calipso.runtimes.docker.guard import Guard
 from calipso.runtimes.docker.image_names import ImageNames
 from calipso.runtimes.docker.network import BRIDGE_PREFIX, ensure_network
@@ -31,7 +31,7 @@ from calipso.runtimes.docker.order import (
     settings,
 )
 from calipso.runtimes.docker.watch import ends
-from calipso.runtimes.folders import SECONDS, make_folders
+from calipso.runtimes.folders import SECONDS
 from calipso.runtimes.names import names_for
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
 from calipso.runtimes.services import has_secret
@@ -77,11 +77,10 @@ class DockerRuntime:
         self._engine = Engine(target, timeout)
         self._labels = Labels(installation=installation, facility=facility, target=target.name)
         self._limits = Limits(processes=pids_limit, log_bytes=log_max_bytes, publish_address=target.publish_address)
-        self._roots = roots
-        self._folder_seconds = folder_seconds
         self._guard = Guard(is_wanted=target.guards_host)
         self._image_names = ImageNames()
-        self._elsewhere = Elsewhere(self._engine, self._labels, target.folder_image, roots, folder_seconds)
+        folders = Here if self._engine.is_local else Elsewhere
+        self._folders = folders(self._engine, self._labels, target.folder_image, roots, folder_seconds)
 
     def start(self, order: Order) -> Observation:
         """Make the container and start its process; what is already there under its name and labels is adopted.
@@ -90,11 +89,8 @@ class DockerRuntime:
             RuntimeFailed: the engine refused; nothing is left behind.
             Unavailable: the engine did not answer; something may be left behind.
         """
-        if self._engine.is_local:
-            make_folders(order.request.volumes, order.request.identity, self._roots, seconds=self._folder_seconds)
-        else:
-            self._elsewhere.remove_left(order.request.container_id)
-            self._elsewhere.make_folders(order.request)
+        self._folders.remove_left(order.request.container_id)
+        self._folders.make_folders(order.request)
         # a name is taken before its container can be seen
         attempts = Retrying(
             retry=retry_if_exception_type(_InMotion),
@@ -145,7 +141,7 @@ class DockerRuntime:
         Raises:
             RuntimeFailed: the process could not be ended.
         """
-        self._remove_left(container_id)
+        self._folders.remove_left(container_id)
         with self._engine.client() as client:
             found = self._found(client, container_id)
             if not found or status(found["State"]["Status"]) is not Status.RUNNING:
@@ -166,7 +162,7 @@ class DockerRuntime:
         with self._engine.client() as client:
             if found := self._found(client, container_id):
                 _remove(client, found["Id"])
-        self._remove_left(container_id)
+        self._folders.remove_left(container_id)
 
     def watch(self, ended: Event) -> Iterator[UUID]:
         """The containers whose process ended or that were removed, as it happens, until `ended` is set."""
@@ -199,10 +195,6 @@ class DockerRuntime:
         """Give back all connections."""
         self._engine.close()
 
-    def _remove_left(self, container_id: UUID) -> None:
-        if not self._engine.is_local:
-            self._elsewhere.remove_left(container_id)
-
     def _start(self, order: Order) -> Observation:
         with self._engine.client() as client:
             try:
@@ -214,11 +206,14 @@ class DockerRuntime:
                 if error.status_code != CONFLICT:
                     raise _rejected(words(error)) from error
                 found = self._adopted(client, order)
-                if status(found["State"]["Status"]) is not Status.CREATED:
-                    return self._observation(found, order.request.container_id)
                 made = found["Id"]
+                if status(found["State"]["Status"]) is not Status.CREATED:
+                    self._check_mounted(client, order, found)
+                    return self._observation(found, order.request.container_id)
             self._launch(client, order, made)
-            return self._observation(client.inspect_container(made), order.request.container_id)
+            found = client.inspect_container(made)
+            self._check_mounted(client, order, found)
+            return self._observation(found, order.request.container_id)
 
     def _create(self, client: APIClient, order: Order) -> str:
         processors = self._engine.processors(client) if order.request.resources.millicores else 0
@@ -257,6 +252,13 @@ class DockerRuntime:
                 raise self._in_motion(order) from error
             _remove(client, made)
             raise _rejected(words(error)) from error
+
+    def _check_mounted(self, client: APIClient, order: Order, found: Mapping[str, Any]) -> None:
+        try:
+            self._folders.check_mounted(order.request, found)
+        except RuntimeFailed:
+            _remove(client, found["Id"])
+            raise
 
     def _found(self, client: APIClient, container_id: UUID) -> Mapping[str, Any] | None:
         try:

@@ -1,5 +1,10 @@
-"""Makes missing folders of volumes where an engine is that is not on this host: in a short-lived container there."""
+"""Makes missing folders of volumes where an engine is, and sees that they are what it mounts.
 
+On this host a program of its own does it; on an engine elsewhere a short-lived container there.
+"""
+
+import os
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +19,7 @@ from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import log_lines
 from calipso.runtimes.docker.engine import Engine, remove_container, words
 from calipso.runtimes.docker.order import Labels
-from calipso.runtimes.folders import dead, rejected, root_of, script
+from calipso.runtimes.folders import check_mounted, dead, make_folders, rejected, root_of, script
 from calipso.runtimes.protocol import RuntimeFailed
 
 _PROCESSES, _MEMORY = 32, 64 * 2**20
@@ -50,7 +55,7 @@ class Elsewhere:
             return
         with self._engine.client() as client:
             try:
-                self._run(client, request)
+                self._run(client, request, script.command(request.volumes, self._roots, self._seconds))
             except ImageNotFound as error:
                 if self._image:
                     detail = f"{words(error)}; it is the target's folder_image, and must be brought there"
@@ -62,14 +67,36 @@ class Elsewhere:
                 self._check_answers(client)
                 raise dead(", ".join(volume.source for volume in request.volumes), self._seconds) from error
 
+    def check_mounted(self, request: ContainerRequested, found: Mapping[str, Any]) -> None:
+        """See that what a container has mounted are its folders, whoever moved links while it was started.
+
+        Args:
+            request: what it was made for.
+            found: what the engine says of it.
+
+        Raises:
+            RuntimeFailed: something else is mounted.
+            Unavailable: the engine did not answer.
+        """
+        if not any(root_of(volume.source, self._roots) for volume in request.volumes):
+            return
+        command = script.comparison(request.volumes, self._roots)
+        with self._engine.client() as client:
+            try:
+                self._run(client, request, command, beside=found["Id"])
+            except APIError as error:
+                if _process(client.inspect_container(found["Id"])):
+                    raise rejected(_without_shell(words(error))) from error
+
     def remove_left(self, container_id: UUID) -> None:
         """Remove what a provisioner left that came to its end while it made folders."""
         with self._engine.client() as client:
             for left in client.containers(all=True, filters={"label": self._labels.of_folders(container_id)}):
                 remove_container(client, left["Id"])
 
-    def _run(self, client: APIClient, request: ContainerRequested) -> None:
-        made = client.create_container(**self._settings(request), host_config=self._host_config(client, request))
+    def _run(self, client: APIClient, request: ContainerRequested, command: list[str], *, beside: str = "") -> None:
+        host_config = self._host_config(client, request, beside)
+        made = client.create_container(**self._settings(request), entrypoint=command, host_config=host_config)
         try:
             client.start(made["Id"])
             patience = self._seconds * len(request.volumes) + _SLACK_SECONDS
@@ -84,7 +111,6 @@ class Elsewhere:
         identity = request.identity
         return {
             "image": self._image or request.image.reference,
-            "entrypoint": script.command(request.volumes, self._roots, self._seconds),
             "user": f"{identity.uid}:{identity.gid}",
             "working_dir": "/",
             "network_disabled": True,
@@ -92,7 +118,7 @@ class Elsewhere:
             "use_config_proxy": False,
         }
 
-    def _host_config(self, client: APIClient, request: ContainerRequested) -> dict[str, Any]:
+    def _host_config(self, client: APIClient, request: ContainerRequested, beside: str) -> dict[str, Any]:
         roots = {volume.source: root_of(volume.source, self._roots) for volume in request.volumes}
         # what lies below no root is mounted to see that it is there
         others = [source for source, root in roots.items() if not root]
@@ -109,6 +135,7 @@ class Elsewhere:
             security_opt=["no-new-privileges:true"],
             pids_limit=_PROCESSES,
             mem_limit=_MEMORY,
+            pid_mode=f"container:{beside}" if beside else None,
         )
         return made
 
@@ -122,6 +149,45 @@ class Elsewhere:
             client.ping()
         except requests.Timeout as error:
             raise Unavailable(part="the engine", reason=str(error)) from error
+
+
+class Here(Elsewhere):
+    """The folders of an engine on this host; the same arguments."""
+
+    def remove_left(self, container_id: UUID) -> None:
+        """Remove what a provisioner left that came to its end while it compared folders; root needs no such thing."""
+        if os.geteuid() != 0:
+            super().remove_left(container_id)
+
+    def make_folders(self, request: ContainerRequested) -> None:
+        """Make the folders of a container that are missing, as its account.
+
+        Raises:
+            RuntimeFailed: a folder cannot be made or does not answer, or a link leads out of its root.
+        """
+        make_folders(request.volumes, request.identity, self._roots, seconds=self._seconds)
+
+    def check_mounted(self, request: ContainerRequested, found: Mapping[str, Any]) -> None:
+        """See that what a container has mounted are its folders, whoever moved links while it was started.
+
+        Args:
+            request: what it was made for.
+            found: what the engine says of it.
+
+        Raises:
+            RuntimeFailed: something else is mounted.
+            Unavailable: the engine did not answer.
+        """
+        process = _process(found)
+        volumes = [volume for volume in request.volumes if root_of(volume.source, self._roots)]
+        if process and not check_mounted(volumes, request.identity, self._roots, process, seconds=self._seconds):
+            # only root sees what others have mounted; whoever may use the engine sees it from beside them
+            super().check_mounted(request, found)
+
+
+def _process(found: Mapping[str, Any]) -> int:
+    """The number of a container's first process on the engine's host; 0 when it does not run."""
+    return int(found["State"]["Pid"])
 
 
 def _without_shell(told: str) -> str:

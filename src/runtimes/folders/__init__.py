@@ -38,17 +38,46 @@ def make_folders(
     Raises:
         RuntimeFailed: a folder cannot be made or does not answer, or a link leads out of its root.
     """
+    _ask(volumes, identity, roots, world="", seconds=seconds)
+
+
+def check_mounted(
+    volumes: Sequence[Volume], identity: Identity, roots: Sequence[str], process: int, *, seconds: float = SECONDS
+) -> bool:
+    """See that what a process of this host has mounted are the folders of volumes, whoever moved links meanwhile.
+
+    Args:
+        volumes: whose sources are compared with what is mounted; those below none of the roots are the facility's.
+        identity: the account that can reach them.
+        roots: folders out of which no link may lead.
+        process: the number of the process; that it ended is no fault.
+        seconds: the time until a folder counts as dead.
+
+    Returns:
+        whether we may look at what the process has.
+
+    Raises:
+        RuntimeFailed: something else is mounted.
+    """
+    return "blind" not in _ask(volumes, identity, roots, world=f"/proc/{process}/root", seconds=seconds)
+
+
+def _ask(
+    volumes: Sequence[Volume], identity: Identity, roots: Sequence[str], *, world: str, seconds: float
+) -> dict[str, str]:
     if not volumes:
-        return
+        return {}
     asked = {
         "uid": identity.uid,
         "gid": identity.gid,
         "groups": identity.groups,
-        "folders": [(volume.source, root_of(volume.source, roots)) for volume in volumes],
+        "folders": [(volume.source, root_of(volume.source, roots), volume.bind) for volume in volumes],
+        "world": world,
     }
     told = _run(json.dumps(asked).encode(), seconds)
     if fault := told.get("fault"):
         raise rejected(fault)
+    return told
 
 
 def dead(folder: str, seconds: float) -> RuntimeFailed:

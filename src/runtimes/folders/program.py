@@ -37,10 +37,16 @@ def main() -> None:
     asked = json.load(sys.stdin)
     os.umask(0)
     account = Account(uid=asked["uid"], gid=asked["gid"], groups=tuple(asked["groups"]))
-    for source, root in asked["folders"]:
+    world = asked["world"]
+    if world and not _is_open(world):
+        return
+    for source, root, bind in asked["folders"]:
         _say(at=source)
         try:
-            prepare(source, root, account)
+            if world:
+                compare(source, root, world + bind, account)
+            else:
+                prepare(source, root, account)
         except RefusedError as error:
             _say(fault=str(error))
         except OSError as error:
@@ -76,15 +82,71 @@ def prepare(source: str, root: str, account: Account) -> None:
         _prepare(source, root, account)
 
 
+def compare(source: str, root: str, mounted: str, account: Account) -> None:
+    """See that what is mounted somewhere is a folder, to which no link leads that leads out of its root.
+
+    Args:
+        source: the folder.
+        root: the folder below which it must lie; empty: it may lie anywhere.
+        mounted: where it should be mounted.
+        account: who can reach the folder.
+
+    Raises:
+        RefusedError: it is another one, or a link leads out.
+        OSError: it cannot be looked at.
+    """
+    if not root:
+        return
+    found = os.stat(mounted)  # noqa: PTH116 - the same
+    try:
+        with _acting_as(account):
+            wanted = _identity(source, root)
+    except PermissionError:
+        wanted = _identity(source, root)
+    if (found.st_dev, found.st_ino) != wanted:
+        raise RefusedError(f"the folder {source} was replaced while it was mounted")
+
+
+def _is_open(world: str) -> bool:
+    """Whether the files of a process can be looked at; not when it ended, and not by everybody."""
+    try:
+        os.stat(f"{world}/")  # noqa: PTH116 - the same
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        _say(blind=world)
+        return False
+    return True
+
+
+def _identity(source: str, root: str) -> tuple[int, int]:
+    """The device and number of what lies at the end of a path, whoever puts links into it meanwhile."""
+    real_root, parts = _real(source, root)
+    with ExitStack() as opened:
+        folder = os.open(real_root, _WAY)
+        opened.callback(os.close, folder)
+        for part in parts[:-1]:
+            folder = os.open(part, _WAY, dir_fd=folder)
+            opened.callback(os.close, folder)
+        found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+    return found.st_dev, found.st_ino
+
+
 def _prepare(source: str, root: str, account: Account) -> None:
-    # links inside the root are lawful, so the path is walked as it really is
+    real_root, parts = _real(source, root)
+    with suppress(FileNotFoundError):
+        real = "/".join((real_root, *parts))
+        if stat.S_IMODE(os.stat(real).st_mode) != _UNFINISHED:  # noqa: PTH116 - the same
+            return
+    _make_below(real_root, parts, account)
+
+
+def _real(source: str, root: str) -> tuple[str, list[str]]:
+    """The root and the way down from it as they really are, for links inside the root are lawful."""
     real_root, real = os.path.realpath(root), os.path.realpath(source)
     if not real.startswith(f"{real_root.rstrip('/')}/"):
         raise RefusedError(f"the folder {source} leads out of {root}")
-    with suppress(FileNotFoundError):
-        if stat.S_IMODE(os.stat(real).st_mode) != _UNFINISHED:  # noqa: PTH116 - the same
-            return
-    _make_below(real_root, real[len(real_root) :].strip("/").split("/"), account)
+    return real_root, real[len(real_root) :].strip("/").split("/")
 
 
 def _make_below(root: str, parts: list[str], account: Account) -> None:

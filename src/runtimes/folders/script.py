@@ -36,6 +36,19 @@ while [ $# -gt 0 ]; do
 done
 """
 
+# the way down is gone first, so that it is one place whose name and number are compared
+_COMPARISON = """
+exec 2>/dev/null
+fail() { echo "$1"; exit 1; }
+while [ $# -gt 0 ]; do
+  root=$(cd -P -- "$2" && pwd -P) && cd -P -- "$1" ||
+    fail "the folder $1 leads out of $2, or cannot be entered by user $(id -u)"
+  case $(pwd -P)/ in "${root%/}"/*) ;; *) fail "the folder $1 leads out of $2" ;; esac
+  [ . -ef "/proc/1/root$3" ] || fail "the folder $1 was replaced while it was mounted"
+  shift 3
+done
+"""
+
 
 def command(volumes: Sequence[Volume], roots: Sequence[str], seconds: int = SECONDS) -> list[str]:
     """What makes the folders of volumes that lie below a root, as the account that runs it.
@@ -50,3 +63,17 @@ def command(volumes: Sequence[Volume], roots: Sequence[str], seconds: int = SECO
     pairs = [(volume.source, root_of(volume.source, roots)) for volume in volumes]
     arguments = [text for source, root in pairs if root for text in (source, root)]
     return ["/bin/sh", "-c", _SCRIPT, "sh", str(seconds), *arguments]
+
+
+def comparison(volumes: Sequence[Volume], roots: Sequence[str]) -> list[str]:
+    """What sees, beside the first process of a container, that what is mounted there are the folders of volumes.
+
+    Its last line says what is wrong if it fails.
+
+    Args:
+        volumes: whose sources are compared; those below none of the roots are left alone.
+        roots: mounted where they are on the target.
+    """
+    triples = [(volume.source, root_of(volume.source, roots), volume.bind) for volume in volumes]
+    arguments = [text for triple in triples if triple[1] for text in triple]
+    return ["/bin/sh", "-c", _COMPARISON, "sh", *arguments]
