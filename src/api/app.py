@@ -37,8 +37,12 @@ from calipso.api import (
     umbrella,
     users,
 )
+from calipso.api.console import as_of as console_as_of
+from calipso.api.console import containers as console_containers
 from calipso.api.console import events as console_events
 from calipso.api.console import files
+from calipso.api.console import quota as console_quota
+from calipso.api.console import reach as console_reach
 from calipso.api.console import sign_in as console_sign_in
 from calipso.api.console.problems import Pages
 from calipso.api.context import Context
@@ -79,6 +83,10 @@ BLUEPRINTS: Sequence[Blueprint] = (
     files.blueprint,
     console_sign_in.blueprint,
     console_events.blueprint,
+    console_containers.blueprint,
+    console_quota.blueprint,
+    console_as_of.blueprint,
+    console_reach.blueprint,
 )
 _BODY_BYTES = 2**20
 _HEAD_BYTES = 2**14  # the most that the library allows; browsers bring the cookies of a whole portal

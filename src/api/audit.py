@@ -61,7 +61,8 @@ async def events(request: Request) -> HTTPResponse:
 async def reach(request: Request) -> HTTPResponse:
     """Who could reach a data set at a moment, through what, and why."""
     require_auditor(request)
-    return json(await find_reach(request, read_text(request.args.get("dataset"), "dataset")))
+    dataset = read_text(request.args.get("dataset"), "dataset")
+    return json(await find_reach(request, dataset, past.moment_of(request)))
 
 
 @blueprint.get("/audit/members/")
@@ -69,7 +70,8 @@ async def reach(request: Request) -> HTTPResponse:
 async def members(request: Request) -> HTTPResponse:
     """The members of an experiment at a moment, with the events that made them so."""
     require_auditor(request)
-    return json(await find_members(request, read_text(request.args.get("experiment"), "experiment")))
+    experiment = read_text(request.args.get("experiment"), "experiment")
+    return json(await find_members(request, experiment, past.moment_of(request)))
 
 
 @blueprint.get("/audit/usage/")
@@ -106,37 +108,39 @@ async def find_events(request: Request, asked: "Asked") -> "Found":
     return Found(entries=entries, upto=upto, next=asked.cursor_after(entries) if len(entries) == asked.limit else "")
 
 
-async def find_reach(request: Request, dataset: str) -> ReachObject:
-    """Who could reach a data set at the time that the address names, by default now; the reading is recorded.
+async def find_reach(request: Request, dataset: str, moment: datetime | None) -> ReachObject:
+    """Who could reach a data set at a moment, now without one; that it is read is recorded.
 
     Raises:
-        Invalid: the folder or the time is none.
+        Invalid: the folder is none.
         Unavailable: the reading cannot be recorded, a database does not answer, or a newer program wrote what counts.
     """
-    context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
-    position = await asyncio.to_thread(context.backend.store.position_at, moment)
+    context, then = context_of(request), moment or datetime.now(UTC)
+    position = await asyncio.to_thread(context.backend.store.position_at, then)
     await context.waiting.until_told((audit.AUDIT, Containers.name), position)
-    found = await context.look(lambda connection: reach_object(context.backend, connection, dataset, moment))
+    found = await context.look(lambda connection: reach_object(context.backend, connection, dataset, then))
     # a folder may have a person's name; an experiment has not
     asked = {"experiments": ", ".join(sorted({way.experiment for way in found.ways if way.experiment})[:_NAMED])}
-    await readings_of(request).record(request, "reach", None, {**asked, "at": request.args.get("at") or "now"})
+    await readings_of(request).record(request, "reach", None, asked | _at(moment))
     return found
 
 
-async def find_members(request: Request, experiment: str) -> MembersObject:
-    """The members of an experiment at the time that the address names, by default now; the reading is recorded.
+async def find_members(request: Request, experiment: str, moment: datetime | None) -> MembersObject:
+    """The members of an experiment at a moment, now without one; that it is read is recorded.
 
     Raises:
-        Invalid: the time is none.
         NotFound: there never was such an experiment.
         Unavailable: the reading cannot be recorded, a database does not answer, or a newer program wrote what counts.
     """
-    context, moment = context_of(request), past.moment_of(request) or datetime.now(UTC)
-    asked = {"experiment": experiment, "at": request.args.get("at") or "now"}
+    context, then = context_of(request), moment or datetime.now(UTC)
     await until_audited(context)
-    found = await context.look(lambda connection: members_object(context.backend, connection, experiment, moment))
-    await readings_of(request).record(request, "members", None, asked)
+    found = await context.look(lambda connection: members_object(context.backend, connection, experiment, then))
+    await readings_of(request).record(request, "members", None, {"experiment": experiment} | _at(moment))
     return found
+
+
+def _at(moment: datetime | None) -> dict[str, str]:
+    return {"at": format_time(moment) if moment else "now"}
 
 
 async def until_audited(context: Context) -> int:

@@ -102,11 +102,15 @@ class MemberObject(msgspec.Struct, kw_only=True):
 
 
 class MembersObject(msgspec.Struct, kw_only=True):
-    """The members of an experiment at a moment; `offered` says whether there was the experiment then."""
+    """The members of an experiment at a moment; `offered` says whether there was the experiment then.
+
+    `folders` are those that its sessions had.
+    """
 
     experiment: str
     at: Time
     offered: bool
+    folders: list[str]
     members: list[MemberObject]
 
 
@@ -138,8 +142,14 @@ def members_object(backend: Backend, connection: Connection, text: str, moment: 
         for user_id, entry in zip(traced.members, told(connection, list(traced.members.values())), strict=True)
         if isinstance(entry.recorded.event, MemberAdded)
     ]
-    is_offered = traced.experiment is not None
-    return MembersObject(experiment=text, at=format_time(moment), offered=is_offered, members=found)
+    sessions = traced.experiment.sessions.values() if traced.experiment else ()
+    return MembersObject(
+        experiment=text,
+        at=format_time(moment),
+        offered=traced.experiment is not None,
+        folders=sorted({volume.source for session in sessions for volume in session.volumes}),
+        members=found,
+    )
 
 
 def reach_object(backend: Backend, connection: Connection, dataset: str, moment: datetime) -> ReachObject:

@@ -153,7 +153,10 @@ def _tables(root: Element) -> Iterator[str]:
 def _pictures(root: Element) -> Iterator[str]:
     ids = {e.attributes["id"] for e in root.all() if "id" in e.attributes}
     for picture in root.all("svg"):
-        if not set(picture.attributes.get("aria-labelledby", "none").split()) <= ids:
+        if (
+            picture.attributes.get("aria-hidden") != "true"
+            and not set(picture.attributes.get("aria-labelledby", "none").split()) <= ids
+        ):
             yield "a picture without words"
     yield from ("an image without alt" for e in root.all("img") if "alt" not in e.attributes)
 

@@ -1,42 +1,16 @@
 """The past over HTTP: `?at=`, members, and who could reach a data set."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
-from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert
 from tests.api.conftest import Api
+from tests.api.story import Story, tell
 from tests.api.visitors import People, Visitor, obey, people_of
 
-from calipso.commands.container import ClaimContainer, RecordContainerStarted, RecordContainerStopped, StopContainer
-from calipso.commands.experiment import AddExperiment, AddMember, AddSession, RemoveMember
-from calipso.commands.image import AddImage, WithdrawImage
-from calipso.commands.quota import AssignQuota
-from calipso.commands.request import RequestContainer, SessionWanted, TargetOffered
 from calipso.commands.user import GrantRole
-from calipso.credentials import guacamole_username
-from calipso.events.experiment import ExperimentDetails, SessionDetails
 from calipso.events.naming import container_name
 from calipso.events.user import Role
-from calipso.events.values import ImageSpec, Limits, Mode, Placement, Protocol, Resources, Runtime, Volume
-from calipso.projections.guacamole.tables import connection_history
-
-SMALL = Resources(millicores=1000, memory=2**30, disk=2**30)
-LIMITS = Limits(containers=2, resources=SMALL)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Story:
-    """What happened, and a moment in its middle: while a container ran beside an experiment's data."""
-
-    image: str
-    proposal: str
-    container_id: UUID
-    moment: str
 
 
 @pytest.fixture(scope="module")
@@ -48,59 +22,7 @@ def people(api: Api) -> People:
 
 @pytest.fixture(scope="module")
 def story(api: Api, people: People) -> Story:
-    naming, word = api.backend.installation.naming, uuid4().hex[:8]
-    told = Story(image=f"image-{word}", proposal=f"P-{word}", container_id=uuid4(), moment="")
-    key: dict[str, Any] = {"experiment_id": naming.experiment(told.proposal), "proposal_id": told.proposal}
-    image_id, ada = naming.image(told.image), people.ada.user_id
-    one: dict[str, Any] = {"container_id": told.container_id}
-    spec = ImageSpec(reference="desktop:12", runtime=Runtime.DOCKER, protocol=Protocol.VNC, resources=SMALL)
-    folder = Volume(source=f"/tmp/data/{word}", bind="/p", mode=Mode.READ_ONLY)
-    session = SessionDetails(session_number="1", start=None, end=None, subject="", body="", volumes=(folder,))
-    before: Sequence[object] = [
-        AddImage(image_id=image_id, name=told.image, spec=spec),
-        AddExperiment(**key, details=ExperimentDetails(title="Ice", description="", beam_line="B")),
-        AddSession(**key, session=session),
-        AddMember(**key, user_id=ada, membership_id=uuid4()),
-        RequestContainer(
-            **one,
-            user_id=ada,
-            image_id=image_id,
-            image_name=told.image,
-            label="1",
-            info=told.proposal,
-            session=SessionWanted(**key, session_number="1"),
-            targets=(TargetOffered(target_id=naming.target("docker"), name="docker"),),
-        ),
-        ClaimContainer(**one, claimant="docker/0"),
-        RecordContainerStarted(
-            **one, claimant="docker/0", placement=Placement(runtime_id="9f", name="c"), image_digest=""
-        ),
-    ]
-    obey(api, *before)
-    moment = api.backend.store.at([api.backend.store.head()])[0].time
-    after: Sequence[object] = [
-        StopContainer(**one),
-        RecordContainerStopped(**one),
-        RemoveMember(**key, user_id=ada),
-        WithdrawImage(image_id=image_id, name=told.image),
-        AssignQuota(user_id=ada, limits=LIMITS),
-    ]
-    obey(api, *after)
-    engine = api.backend.guacamole_engine
-    assert engine is not None
-    with engine.begin() as connection:
-        begin = moment - timedelta(seconds=1)
-        name = container_name(told.container_id)
-        row = {
-            "username": guacamole_username(told.container_id),
-            "connection_name": name,
-            "remote_host": "10.0.0.7",
-            "start_date": begin,
-        }
-        connection.execute(insert(connection_history).values(**row))
-    return Story(
-        image=told.image, proposal=told.proposal, container_id=told.container_id, moment=quote(moment.isoformat())
-    )
+    return tell(api, people)
 
 
 async def ask(visitor: Visitor, path: str) -> Any:  # noqa: ANN401 - JSON
@@ -190,6 +112,7 @@ async def test_members_at_a_moment(people: People, story: Story) -> None:
     assert [(each["user"], each["evidence"]["type"]) for each in then["members"]] == [(people.ada.name, "MemberAdded")]
     now = await ask(people.bob, path)
     assert (now["offered"], now["members"]) == (True, [])
+    assert then["folders"] == now["folders"] == [f"/tmp/data/{story.proposal.removeprefix('P-')}"]
     assert (await people.bob.get("/audit/members/?experiment=none")).status == 404
 
 

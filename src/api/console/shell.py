@@ -36,7 +36,13 @@ class Section:
     for_administrators: bool = False
 
 
-NAVIGATION = (Section(word="Timeline", path="/console/events/"),)
+NAVIGATION = (
+    Section(word="Timeline", path="/console/events/"),
+    Section(word="Containers", path="/console/containers/"),
+    Section(word="Quota", path="/console/quota/"),
+    Section(word="As of", path="/console/as-of/"),
+    Section(word="Who could reach", path="/console/reach/"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,8 +85,8 @@ def _append(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 def _row(recorded: Recorded, known: Mapping[UUID, UUID]) -> Row:
-    about = _about(recorded.event)
-    container_id = about.get("container_id")
+    told = about(recorded.event)
+    container_id = told.get("container_id")
     return {
         "position": recorded.position,
         "event_id": recorded.id,
@@ -94,13 +94,13 @@ def _row(recorded: Recorded, known: Mapping[UUID, UUID]) -> Row:
         "topic": recorded.topic,
         "actor": recorded.actor,
         "correlation_id": recorded.correlation_id,
-        "user_id": about.get("user_id"),
-        "experiment_id": about.get("experiment_id") or (known.get(container_id) if container_id else None),
+        "user_id": told.get("user_id"),
+        "experiment_id": told.get("experiment_id") or (known.get(container_id) if container_id else None),
         "container_id": container_id,
     }
 
 
-def _about(event: Event) -> Mapping[str, UUID | None]:
+def about(event: Event) -> Mapping[str, UUID | None]:
     """The ids of whom and what an event is about; of one that cannot be read, as far as they are told alike."""
     names = ("user_id", "experiment_id", "container_id")
     if isinstance(event, Unreadable):
@@ -112,7 +112,7 @@ def _beside(connection: Connection, events: Sequence[Recorded]) -> Mapping[UUID,
     """The experiments beside which the containers of these events were asked for; what is new of it is stored."""
     asked = [r.event for r in events if isinstance(r.event, ContainerRequested)]
     new = {event.container_id: event.session.experiment_id for event in asked if event.session}
-    concerned = {container for r in events if (container := _about(r.event)["container_id"])}
+    concerned = {container for r in events if (container := about(r.event)["container_id"])}
     known = select(beside).where(any_of(beside.c.container_id, concerned - new.keys()))
     _put(connection, beside, [{"container_id": container, "experiment_id": new[container]} for container in new])
     # a reservation comes before its request, perhaps in an earlier batch
