@@ -15,7 +15,9 @@ from calipso.events.values import FailureReason, Identity, Volume
 from calipso.runtimes.protocol import RuntimeFailed
 
 SECONDS = 10
-_PROGRAM = Path(__file__).with_name("program.py")
+PROGRAM = Path(__file__).with_name("program.py")
+# without the packages of this installation it is there in a moment
+_HERE = (sys.executable, "-I", "-S", str(PROGRAM))
 _KILL_SECONDS = 1.0
 
 
@@ -25,7 +27,12 @@ def root_of(source: str, roots: Iterable[str]) -> str:
 
 
 def make_folders(
-    volumes: Sequence[Volume], identity: Identity, roots: Sequence[str], *, seconds: float = SECONDS
+    volumes: Sequence[Volume],
+    identity: Identity,
+    roots: Sequence[str],
+    *,
+    seconds: float = SECONDS,
+    program: Sequence[str] = _HERE,
 ) -> None:
     """Make the folders below the roots that are missing on this host, and give them to the container's account.
 
@@ -34,11 +41,12 @@ def make_folders(
         identity: the account that looks at them, and gets a folder that was missing; root helps where it may.
         roots: folders of this host below which missing folders are made; made too when missing.
         seconds: the time until a folder counts as dead.
+        program: runs the program; on another host where it leads there.
 
     Raises:
         RuntimeFailed: a folder cannot be made or does not answer, or a link leads out of its root.
     """
-    _ask(volumes, identity, roots, world="", seconds=seconds)
+    _ask(volumes, identity, roots, world="", seconds=seconds, program=program)
 
 
 def check_mounted(
@@ -63,7 +71,13 @@ def check_mounted(
 
 
 def _ask(
-    volumes: Sequence[Volume], identity: Identity, roots: Sequence[str], *, world: str, seconds: float
+    volumes: Sequence[Volume],
+    identity: Identity,
+    roots: Sequence[str],
+    *,
+    world: str,
+    seconds: float,
+    program: Sequence[str] = _HERE,
 ) -> dict[str, str]:
     if not volumes:
         return {}
@@ -74,7 +88,7 @@ def _ask(
         "folders": [(volume.source, root_of(volume.source, roots), volume.bind) for volume in volumes],
         "world": world,
     }
-    told = _run(json.dumps(asked).encode(), seconds)
+    told = _run(program, json.dumps(asked).encode(), seconds)
     if fault := told.get("fault"):
         raise rejected(fault)
     return told
@@ -90,11 +104,10 @@ def rejected(detail: str) -> RuntimeFailed:
     return RuntimeFailed(reason=FailureReason.REJECTED, detail=detail)
 
 
-def _run(asked: bytes, seconds: float) -> dict[str, str]:
+def _run(command: Sequence[str], asked: bytes, seconds: float) -> dict[str, str]:
     """The last word of the program."""
     program = subprocess.Popen(  # noqa: S603 - a program of ours
-        # without the packages of this installation it is there in a moment
-        [sys.executable, "-I", "-S", _PROGRAM],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,17 +5,16 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from threading import Event
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import libvirt  # type: ignore[import-untyped]  # the library has no types
 
 from calipso.events.values import FailureReason
-from calipso.runtimes.folders import make_folders
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Target
 from calipso.runtimes.virtual_machine import seed
 from calipso.runtimes.virtual_machine.answer import is_off, log_lines, observed, parsed
 from calipso.runtimes.virtual_machine.domain import Host, definition, guest_port, host_kind
+from calipso.runtimes.virtual_machine.folders import make_folders_of
 from calipso.runtimes.virtual_machine.hypervisor import Connection, Hypervisor, Machine, found, refusals
 from calipso.runtimes.virtual_machine.marks import STARTED, Owner
 from calipso.runtimes.virtual_machine.storage import Contents, Pool, Streams
@@ -40,7 +39,8 @@ class VirtualMachineRuntime:
         installation: the id of this installation; machines without it in their metadata are never touched.
         facility: the short id of the facility, told in the metadata.
         timeout: seconds until a libvirt that does not answer counts as away.
-        roots: folders below which the missing folders of volumes are made, if libvirt is on this host.
+        roots: folders of the hypervisor below which the missing folders of volumes are made, and out of which no link
+            may lead.
         contents: how volumes are filled and read.
     """
 
@@ -60,7 +60,6 @@ class VirtualMachineRuntime:
         self._owner = Owner(installation=installation, facility=facility, target=target.name)
         self._hypervisor = Hypervisor(target.name, target.address, timeout)
         self._contents = contents or Streams()
-        self._is_local = not urlsplit(target.address).hostname
         self._roots = roots
 
     def start(self, order: Order) -> Observation:
@@ -173,8 +172,7 @@ class VirtualMachineRuntime:
 
     def _make(self, connection: Connection, order: Order) -> Machine:
         request, pool = order.request, self._pool(connection)
-        if self._is_local:
-            make_folders(request.volumes, request.identity, self._roots)
+        make_folders_of(self._target.address, request.volumes, request.identity, self._roots)
         base = pool.base(request.image.reference)
         # the clone's name is the lock: who finds it there lets who made it go on
         if not pool.claim(base, request.container_id, request.resources.disk):
