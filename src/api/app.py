@@ -31,6 +31,7 @@ from calipso.api import (
     provided,
     proxies,
     quotas,
+    ready,
     resources,
     sessions,
     synchronizing,
@@ -118,22 +119,24 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     app.ctx.readings = Readings()
     app.ctx.provider = synchronizing.provider_of(backend, app.ctx.calipso.outside)
     app.ctx.authentication = auth.Authentication(backend, app.ctx.calipso.outside)
-    app.ctx.calipso.waiting.memories.extend([app.ctx.calipso.answers, app.ctx.authentication.known])
+    app.ctx.ready = ready.Ready(app.ctx.metrics)
+    sources = [app.ctx.calipso.answers, app.ctx.authentication.known]
+    for memory in sources:
+        memory.derived.append(app.ctx.ready.memory)
+    app.ctx.calipso.waiting.memories.extend([*sources, app.ctx.ready.memory])
     app.ctx.proxies = proxies.Proxies(backend.settings)
+    app.ctx.mark_origin = cors.marker(
+        backend.settings.cors_origin_whitelist, allow_credentials=backend.settings.cors_allow_credentials
+    )
     app.ctx.openid = openid.Provider(backend.settings, app.ctx.calipso.outside)
     app.ctx.directory = Directory(backend.settings, app.ctx.calipso.outside)
     app.ctx.upstream = Upstream()
     app.ctx.guacamole = GuacamoleWeb(backend.settings, app.ctx.calipso.outside)
     for blueprint in blueprints:
         app.blueprint(blueprint.copy(blueprint.name))
-    app.register_middleware(arriving.begin, "request", priority=6)
-    app.register_middleware(load.refuse_excess, "request", priority=5)
-    app.register_middleware(proxies.find_origin, "request", priority=4)
-    app.register_middleware(_tell_methods, "request", priority=3)
-    app.register_middleware(arriving.check_lawful, "request", priority=2)
-    app.register_middleware(auth.authenticate, "request", priority=1)
+    # one of each: every further one costs as much as what ours do
+    app.register_middleware(_prepare, "request")
     app.register_middleware(_conclude, "response")
-    cors.install(app, backend.settings.cors_origin_whitelist, allow_credentials=backend.settings.cors_allow_credentials)
     return app
 
 
@@ -155,10 +158,20 @@ def _config(settings: Settings) -> Config:
     )
 
 
-async def _tell_methods(request: Request) -> HTTPResponse | None:
+async def _prepare(request: Request) -> HTTPResponse | None:
+    ready.begin(request)
+    arriving.begin(request)
+    load.refuse_excess(request)
+    proxies.find_origin(request)
+    if request.method == "OPTIONS" and (told := _tell_methods(request)):
+        return told
+    arriving.check_lawful(request)
+    await auth.authenticate(request)
+    return None
+
+
+def _tell_methods(request: Request) -> HTTPResponse | None:
     """Answer OPTIONS, without anybody signed in: a browser's question before a request has no cookie."""
-    if request.method != "OPTIONS":
-        return None
     allowed = methods_of(request, request.path)
     if not allowed and not cors.is_preflight(request):
         return None
@@ -166,13 +179,13 @@ async def _tell_methods(request: Request) -> HTTPResponse | None:
 
 
 async def _conclude(request: Request, response: BaseHTTPResponse) -> None:
+    request.app.ctx.mark_origin(request, response)
     response.headers["X-Request-ID"] = str(request.ctx.correlation_id)
     guard(request, response)
     seconds = time.perf_counter() - request.ctx.began
-    # not the path, in which names of people stand
-    route = f"/{request.route.path}".replace(":str>", ">") if request.route else "(none)"
+    route = ready.route_of(request)
     method = request.method if request.method in HTTP_METHODS else "(other)"
-    request.app.ctx.metrics.request(method, route, response.status, seconds)
+    request.app.ctx.metrics.counter_of(method, route, response.status)(seconds)
     tell = _log.debug if _is_quiet(request, response) else _log.info
     tell(
         "request",

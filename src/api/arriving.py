@@ -28,10 +28,10 @@ _BODY_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"
 
 
 class Request(SanicRequest):
-    """A request whose `ctx` has from its beginning `caller`, `correlation_id`, `began`, `origin` and `task`.
+    """A request whose `ctx` has from its beginning `caller`, `known`, `correlation_id`, `began`, `origin` and `task`.
 
     `began` is a time of the performance counter, `task` the task that serves the request. `origin` is found out by
-    `proxies.find_origin`; one that could not be read has none.
+    `proxies.find_origin`; one that could not be read has none. `rings` and `is_repeatable` are for `ready`.
 
     Raises:
         BadRequest: where it ends, or to which host it goes, could be read in two ways.
@@ -79,14 +79,17 @@ class Request(SanicRequest):
         """What handlers and middleware find at `ctx`."""
         return SimpleNamespace(
             caller=None,
+            known=None,
             correlation_id=uuid4(),
             began=time.perf_counter(),
             origin=Origin(),
             task=asyncio.current_task(),
+            rings=0,
+            is_repeatable=False,
         )
 
 
-async def begin(request: SanicRequest) -> None:
+def begin(request: SanicRequest) -> None:
     """Take the time, and the id that a client gives its request, if it is a uuid."""
     context = request.ctx  # made now
     sent = request.headers.get("x-request-id", "")
@@ -97,7 +100,7 @@ async def begin(request: SanicRequest) -> None:
     structlog.contextvars.bind_contextvars(request_id=str(context.correlation_id))
 
 
-async def check_lawful(request: SanicRequest) -> None:
+def check_lawful(request: SanicRequest) -> None:
     """Refuse what no handler could understand.
 
     Raises:

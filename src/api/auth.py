@@ -125,7 +125,7 @@ def parse_basic(header: str) -> tuple[str, str] | None:
 
 
 async def authenticate(request: Request) -> None:
-    """Put the caller of a request into `request.ctx.caller`; None when nobody is signed in.
+    """Put the caller of a request into `request.ctx.caller`, and how it is known into `known`; None when nobody is.
 
     Raises:
         WrongCredentials: Basic credentials were sent, and are wrong.
@@ -137,7 +137,7 @@ async def authenticate(request: Request) -> None:
     found = await authentication_of(request).identify(request)
     if found is None:
         return
-    request.ctx.caller = found.caller
+    request.ctx.caller, request.ctx.known = found.caller, found
     if found.login is not None and _needs_token(request):
         check_csrf(request, found.login)
 

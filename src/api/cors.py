@@ -1,9 +1,8 @@
 """Frontends on other origins: which may call, and with which headers."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from sanic import Request, Sanic
+from sanic import Request
 from sanic.response import BaseHTTPResponse
 
 METHODS = "DELETE, GET, OPTIONS, PATCH, POST, PUT"
@@ -26,17 +25,16 @@ def is_allowed(origin: str, whitelist: Sequence[str]) -> bool:
     return bool(scheme and separator and host) and (origin in whitelist or host in whitelist)
 
 
-def install(app: Sanic[Any, Any], whitelist: Sequence[str], *, allow_credentials: bool) -> None:
-    """Put the headers on every answer, errors too.
+def marker(whitelist: Sequence[str], *, allow_credentials: bool) -> Callable[[Request, BaseHTTPResponse], None]:
+    """What puts the headers on an answer; to be called with every one, errors too.
 
     Args:
-        app: the application.
         whitelist: origins such as `https://portal.example.org`, or without their scheme.
         allow_credentials: whether browsers may send cookies with what frontends ask.
     """
     listed = [entry.rstrip("/") for entry in whitelist]
 
-    async def mark(request: Request, response: BaseHTTPResponse) -> None:
+    def mark(request: Request, response: BaseHTTPResponse) -> None:
         response.headers["Vary"] = "Origin"
         origin = request.headers.get("origin")
         if not origin:
@@ -50,4 +48,4 @@ def install(app: Sanic[Any, Any], whitelist: Sequence[str], *, allow_credentials
             response.headers["Access-Control-Allow-Headers"] = HEADERS
             response.headers["Access-Control-Max-Age"] = _MAX_AGE
 
-    app.register_middleware(mark, "response")
+    return mark

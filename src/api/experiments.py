@@ -11,6 +11,7 @@ from calipso.api.context import caller_of, context_of
 from calipso.api.objects import ExperimentObject, SessionObject
 from calipso.api.paging import PageQuery, page_object
 from calipso.api.provided import provided_page, provider_of
+from calipso.api.ready import repeatable
 from calipso.api.users import user_named
 from calipso.api.wire import format_time, json, read_body, read_id, read_switch
 from calipso.commands.user import MarkFavorite
@@ -52,7 +53,7 @@ async def page(request: Request, username: str) -> HTTPResponse:
         favorite=favorite,
     )
     shown = await past.query(request, wanted, lambda _: experiments_of(user.user_id), about=user.user_id)
-    return json(page_object(request, query, shown, size, experiment_object))
+    return repeatable(request, json(page_object(request, query, shown, size, experiment_object)))
 
 
 @blueprint.put("/favorite/<number:str>/")

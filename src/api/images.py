@@ -14,6 +14,7 @@ from calipso.api import past
 from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_administrator
 from calipso.api.objects import ImageObject
+from calipso.api.ready import repeatable
 from calipso.api.wire import Number, json, read_body, read_cpus, read_name, read_size, read_text
 from calipso.commands.handling import IMAGE
 from calipso.commands.image import AddImage, ChangeImage, WithdrawImage
@@ -61,7 +62,7 @@ class ImageBody(msgspec.Struct):
 @signed_in
 async def every(request: Request) -> HTTPResponse:
     """All images."""
-    return json([image_object(row) for row in await _catalogue(request, images.every)])
+    return repeatable(request, json([image_object(row) for row in await _catalogue(request, images.every)]))
 
 
 @blueprint.get("/images/<public_name:str>/", unquote=True)

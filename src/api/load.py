@@ -70,13 +70,18 @@ class Protocol(WebSocketProtocol):
             return
         super().connection_made(transport)  # type: ignore[no-untyped-call]  # the library has no types here
 
+    def is_excess(self) -> bool:
+        """Whether there are more connections than are served."""
+        most: int = self.app.ctx.calipso.backend.settings.max_connections
+        return len(self.connections) > most
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note of the end of a connection that was served."""
         if self.transport is not None:
             super().connection_lost(exc)  # type: ignore[no-untyped-call]  # the library has no types here
 
 
-async def refuse_excess(request: Request) -> None:
+def refuse_excess(request: Request) -> None:
     """Refuse requests on connections beyond the most, and end these connections; monitoring is always answered.
 
     Raises:
@@ -85,7 +90,7 @@ async def refuse_excess(request: Request) -> None:
     protocol, stream = cast("object", request.protocol), cast("object", request.stream)
     if getattr(request.route and request.route.ctx, "open", False) or not isinstance(protocol, Protocol):
         return
-    if len(protocol.connections) > request.app.ctx.calipso.backend.settings.max_connections:
+    if protocol.is_excess():
         if isinstance(stream, Http):
             stream.keep_alive = False
         raise Unavailable("the API", "too many connections are open; try again soon")

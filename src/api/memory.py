@@ -1,7 +1,7 @@
 """What this process found out a moment ago, kept until it hears of a change that could concern it."""
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
@@ -23,13 +23,16 @@ class Memory(Generic[T]):
         concerns: which rings.
         size: the most answers to keep.
         seconds: the longest to keep one.
+
+    `rings` is how often all was forgotten. What the `derived` keep follows from this, and is forgotten with it.
     """
 
     def __init__(self, concerns: Concerns, *, size: int, seconds: float) -> None:
         self._concerns = concerns
         self._kept: TTLCache[Hashable, T] = TTLCache(size, seconds)
         self._hears = False
-        self._rings = 0
+        self.rings = 0
+        self.derived: list[Memory[Any]] = []
 
     def hear(self, channel: str, payload: str) -> None:
         """Take note of what `Database.listen` gave."""
@@ -40,8 +43,10 @@ class Memory(Generic[T]):
 
     def forget(self) -> None:
         """Forget all, and what is being looked for now."""
-        self._rings += 1
+        self.rings += 1
         self._kept.clear()
+        for memory in self.derived:
+            memory.forget()
 
     async def find(self, question: Hashable, look: Callable[[], Awaitable[T]]) -> T:
         """The answer that is kept, or that is looked for now; None is not kept.
@@ -50,10 +55,19 @@ class Memory(Generic[T]):
             question: equal for equal answers.
             look: finds the answer.
         """
-        if question in self._kept:
-            return self._kept[question]
-        rings = self._rings
+        if (known := self.recall(question)) is not None:
+            return known
+        rings = self.rings
         found = await look()
-        if found is not None and self._hears and rings == self._rings:
-            self._kept[question] = found
+        if found is not None:
+            self.keep(question, found, rings)
         return found
+
+    def recall(self, question: Hashable) -> T | None:
+        """The answer that is kept, None when there is none."""
+        return self._kept.get(question)
+
+    def keep(self, question: Hashable, found: T, rings: int) -> None:
+        """Keep an answer, unless something was forgotten since `rings` was read, before it was looked for."""
+        if self._hears and rings == self.rings:
+            self._kept[question] = found

@@ -1,5 +1,7 @@
 """What one API process counts, in Prometheus' format."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 240)
@@ -10,6 +12,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._counters: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._requests = Histogram(
             "calipso_request_seconds",
             "Seconds from a request to its answer.",
@@ -31,9 +34,12 @@ class Metrics:
             "calipso_commands", "Commands by outcome.", ("command", "outcome"), registry=self.registry
         )
 
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request."""
-        self._requests.labels(method, route, status).observe(seconds)
+    def counter_of(self, method: str, route: str, status: int) -> Callable[[float], None]:
+        """What counts requests of one kind; takes the seconds of each."""
+        found = self._counters.get((method, route, status))
+        if found is None:
+            found = self._counters[method, route, status] = self._requests.labels(method, route, status).observe
+        return found
 
     def command(self, name: str, outcome: str, seconds: float) -> None:
         """Count a command; its outcome is `stored`, `achieved`, or the kind of the error."""

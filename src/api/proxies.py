@@ -127,7 +127,7 @@ class Proxies:
             raise Invalid("Host", "is not among the names under which this API may be called (CALIPSO_ALLOWED_HOSTS)")
 
 
-async def find_origin(request: Request) -> None:
+def find_origin(request: Request) -> None:
     """Put the origin of a request into `request.ctx.origin`.
 
     Raises:

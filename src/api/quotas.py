@@ -9,6 +9,7 @@ from calipso.api import past
 from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_administrator
 from calipso.api.objects import QuotaObject
+from calipso.api.ready import repeatable
 from calipso.api.users import user_named
 from calipso.api.wire import json, read_body, read_count, read_cpus, read_size
 from calipso.commands.quota import AssignQuota
@@ -38,7 +39,7 @@ async def limits(request: Request, username: str) -> HTTPResponse:
     own, view = partial(quotas.limits_of, user_id=user.user_id), quota_of(user.user_id)
     found = await past.query(request, own, lambda _: view, about=user.user_id)
     chosen = found or context_of(request).backend.settings.limits()
-    return json(quota_object(chosen.containers, chosen.resources))
+    return repeatable(request, json(quota_object(chosen.containers, chosen.resources)))
 
 
 @blueprint.post("/quota/<username:str>/", unquote=True)
@@ -60,7 +61,7 @@ async def used(request: Request, username: str) -> HTTPResponse:
     user = await user_named(request, username)
     held, view = partial(quotas.used_by, user_id=user.user_id), quota_of(user.user_id)
     count, resources = await past.query(request, held, lambda _: view, about=user.user_id)
-    return json(quota_object(count, resources))
+    return repeatable(request, json(quota_object(count, resources)))
 
 
 def quota_object(containers: int, resources: Resources) -> QuotaObject:

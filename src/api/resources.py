@@ -16,6 +16,7 @@ from calipso.api.container_objects import container_object
 from calipso.api.context import Context, caller_of, context_of
 from calipso.api.outside.directory import Directory
 from calipso.api.provided import confirm_membership
+from calipso.api.ready import repeatable
 from calipso.api.waiting import Following
 from calipso.api.wire import json
 from calipso.commands.container import ContainerCommand, ExpireContainer, RemoveContainer, StopContainer
@@ -46,7 +47,7 @@ _GONE_STATES = frozenset({State.REMOVED, State.FAILED, State.LOST})
 async def list_active(request: Request, username: str) -> HTTPResponse:
     """The active containers of a user."""
     past.require_reader(request, username)
-    return container_lists.answer(request, await container_lists.active_rows(request, username))
+    return repeatable(request, container_lists.answer(request, await container_lists.active_rows(request, username)))
 
 
 @blueprint.get("/resource/run/<username:str>/<experiment:str>/<public_name:str>/", unquote=True, ctx_changes=True)

@@ -19,7 +19,8 @@ from sanic.http.constants import Stage
 from sanic.server.async_server import AsyncioServer
 
 from calipso.api.app import App, create_app
-from calipso.api.load import Protocol, allow_files
+from calipso.api.load import allow_files
+from calipso.api.ready import Protocol
 from calipso.api.tls import server_context
 from calipso.backend import Backend
 from calipso.errors import Invalid

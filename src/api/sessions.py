@@ -11,6 +11,7 @@ from calipso.api.auth import authentication_of, is_cross_site
 from calipso.api.context import context_of
 from calipso.api.opening import close_login, open_login
 from calipso.api.proxies import origin_of
+from calipso.api.ready import repeatable
 from calipso.api.wire import json, read_body
 from calipso.errors import Invalid, NotPermitted, Unavailable, WrongCredentials
 
@@ -31,7 +32,7 @@ class CredentialsBody(msgspec.Struct):
 @blueprint.get("/settings/")
 async def settings(request: Request) -> HTTPResponse:
     """Whether frontends offer local accounts."""
-    return _spaced({"local_auth": context_of(request).backend.settings.allow_local_authentication})
+    return repeatable(request, _spaced({"local_auth": context_of(request).backend.settings.allow_local_authentication}))
 
 
 @blueprint.get("/login/type/")

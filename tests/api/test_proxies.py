@@ -272,7 +272,7 @@ def test_the_name_behind_a_proxy_need_not_be_allowed() -> None:
 )
 async def test_absolute_addresses(backend: str, base: str, url: str) -> None:
     request = arrived(PROXY, *TOLD, path=f"{base}users/", backend_calipso=backend, base_path=base)
-    await find_origin(request)
+    find_origin(request)
     assert inner_path(request) == "/users/"
     assert outer_path(request) == f"/services{base}users/"
     assert absolute_url(request, inner_path(request)) == url
