@@ -40,11 +40,13 @@ from calipso.api import (
 )
 from calipso.api.console import as_of as console_as_of
 from calipso.api.console import containers as console_containers
+from calipso.api.console import dead_letters, files
 from calipso.api.console import events as console_events
-from calipso.api.console import files
+from calipso.api.console import health as console_health
 from calipso.api.console import quota as console_quota
 from calipso.api.console import reach as console_reach
 from calipso.api.console import sign_in as console_sign_in
+from calipso.api.console import usage as console_usage
 from calipso.api.console.problems import Pages
 from calipso.api.context import Context
 from calipso.api.guarding import guard
@@ -88,6 +90,9 @@ BLUEPRINTS: Sequence[Blueprint] = (
     console_quota.blueprint,
     console_as_of.blueprint,
     console_reach.blueprint,
+    console_usage.blueprint,
+    console_health.blueprint,
+    dead_letters.blueprint,
 )
 _BODY_BYTES = 2**20
 _HEAD_BYTES = 2**14  # the most that the library allows; browsers bring the cookies of a whole portal

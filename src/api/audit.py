@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import itemgetter
 from urllib.parse import urlencode
 from uuid import UUID
@@ -79,18 +80,34 @@ async def members(request: Request) -> HTTPResponse:
 async def usage(request: Request) -> HTTPResponse:
     """What containers used within a period."""
     require_auditor(request)
-    context, by = context_of(request), read_by(request.args.get("by") or "")
+    begin, end = period_of(request)
+    rows = await find_usage(request, begin, end, read_by(request.args.get("by") or ""))
+    return json(UsageObject(since=format_time(begin), until=format_time(end), rows=rows))
+
+
+def period_of(request: Request) -> tuple[datetime, datetime]:
+    """The period that an address means: until now, and of 30 days, where it says nothing.
+
+    Raises:
+        Invalid: a time is none, or the period ends before it begins.
+    """
     since, until = bounds_of(request)
     end = until or datetime.now(UTC)
-    begin = since or end - _PERIOD
+    return since or end - _PERIOD, end
+
+
+async def find_usage(request: Request, begin: datetime, end: datetime, by: tuple[By, ...]) -> list[UsageRow]:
+    """What containers used within a period; that somebody's is read is recorded.
+
+    Raises:
+        Unavailable: the reading cannot be recorded, or a database does not answer.
+    """
     if By.USER in by:
-        told = {"since": format_time(since) if since else "", "until": format_time(until) if until else ""}
+        bounds = zip(("since", "until"), bounds_of(request), strict=True)
+        told = {name: format_time(bound) if bound else "" for name, bound in bounds}
         await readings_of(request).record(request, "usage", None, {"by": ",".join(by), **told})
-
-    def rows(connection: Connection) -> list[UsageRow]:
-        return usage_rows(connection, used_within(connection, begin, end, by), by)
-
-    return json(UsageObject(since=format_time(begin), until=format_time(end), rows=await context.look(rows)))
+    ask = partial(used_within, since=begin, until=end, by=by)
+    return await context_of(request).look(lambda connection: usage_rows(connection, ask(connection), by))
 
 
 async def find_events(request: Request, asked: "Asked") -> "Found":

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client import generate_latest
@@ -34,13 +34,17 @@ _NOT_NEEDED = frozenset({GUACAMOLE, AUDIT})  # users can work without them
 
 @dataclass(frozen=True, kw_only=True)
 class PartHealth:
-    """A part as health tells it: `lag` is the number of positions that it is behind, None where that says nothing."""
+    """A part as health tells it: `lag` is the number of positions that it is behind, None where that says nothing.
+
+    `is_silent`: it was not heard of for so long that it cannot live, or never.
+    """
 
     name: str
     ok: bool
     detail: str
     position: int | None = None
     lag: int | None = None
+    is_silent: bool = False
 
     def body(self) -> dict[str, object]:
         """Its JSON object."""
@@ -149,16 +153,17 @@ def _without_store(error: Unavailable) -> Health:
 
 def _part(name: str, part: Part | None) -> PartHealth:
     if part is None:
-        return PartHealth(name=name, ok=False, detail="has never told of itself")
+        return PartHealth(name=name, ok=False, detail="has never told of itself", is_silent=True)
     if datetime.now(UTC) - part.at > _SILENT_AFTER:
-        return PartHealth(name=name, ok=False, detail=f"silent since {part.at.astimezone(UTC).isoformat()}")
+        silent = f"silent since {part.at.astimezone(UTC).isoformat()}"
+        return PartHealth(name=name, ok=False, detail=silent, is_silent=True)
     return PartHealth(name=name, ok=part.ok, detail=part.detail)
 
 
 def _follower(name: str, part: Part | None, head: int) -> PartHealth:
     health = _part(name, part)
     position = part.position if part else 0
-    return PartHealth(name=name, ok=health.ok, detail=health.detail, position=position, lag=max(0, head - position))
+    return replace(health, position=position, lag=max(0, head - position))
 
 
 class _Families:

@@ -4,14 +4,11 @@ from typing import Annotated
 
 import typer
 
-from calipso.backend import Backend
+from calipso.api.described_targets import DescribedTarget, describe_targets
 from calipso.bootstrap import target_named
 from calipso.cli.common import Data, dispatch, running
 from calipso.cli.tables import AsJson, show
-from calipso.commands.handling import TARGET
 from calipso.commands.target import CordonTarget, OpenTarget
-from calipso.projections.holdings import held_on
-from calipso.runtimes.protocol import Target
 
 app = typer.Typer(help="Look at targets, and take them out of service.", no_args_is_help=True)
 
@@ -23,7 +20,7 @@ _COLUMNS = ("name", "runtime", "cordoned", "held", "capacity", "ok", "told")
 def list_(as_json: AsJson = False, data: Data = None) -> None:
     """Tell of each target: whether it is cordoned, what it holds, and what its provisioners told last."""
     with running(data) as backend:
-        show(_COLUMNS, [_row(backend, target) for target in backend.settings.effective_targets()], as_json=as_json)
+        show(_COLUMNS, [_row(found) for found in describe_targets(backend)], as_json=as_json)
 
 
 @app.command(epilog="Example: `calipso targets cordon docker-a --reason 'its disk is replaced on Monday'`")
@@ -49,17 +46,13 @@ def open_(name: Name, data: Data = None) -> None:
     print(f"target {name} takes new containers")
 
 
-def _row(backend: Backend, target: Target) -> dict[str, object]:
-    state = backend.dispatcher.state(TARGET, backend.installation.naming.target(target.name))
-    part = next((part for part in backend.parts.all() if part.name == f"target:{target.name}"), None)
-    with backend.engine.connect() as connection:
-        held = held_on(connection, target.name)
+def _row(found: DescribedTarget) -> dict[str, object]:
     return {
-        "name": target.name,
-        "runtime": target.runtime.value,
-        "cordoned": state.cordoned,
-        "held": held,
-        "capacity": target.capacity,
-        "ok": part.ok if part else None,
-        "told": f"{part.at:%Y-%m-%dT%H:%M:%SZ} {part.detail}" if part else None,
+        "name": found.name,
+        "runtime": found.runtime.value,
+        "cordoned": found.cordoned,
+        "held": found.held,
+        "capacity": found.capacity,
+        "ok": found.ok,
+        "told": f"{found.at:%Y-%m-%dT%H:%M:%SZ} {found.detail}" if found.at else None,
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _OUTAGE_SECONDS = 1.0
 _POISON_SECONDS = 30.0
 
 
+_STOPPED = re.compile(r"stopped before position (\d+): ")
 OUTAGES = (OperationalError, InterfaceError, Unavailable)
 
 
@@ -37,6 +39,12 @@ class PoisonEvent(CalipsoError):
 
     def __str__(self) -> str:
         return f"stopped before position {self.position}: {self.reason}"
+
+
+def stopped_at(detail: str) -> int | None:
+    """The position at which a projection stands still, from what it told of itself; None when it does not."""
+    found = _STOPPED.match(detail)
+    return int(found[1]) if found else None
 
 
 Report = Callable[[int, bool, str], None]

@@ -119,7 +119,9 @@ async def test_who_has_no_role_is_told_how_to_get_it(people: People) -> None:
 
 @pytest.mark.parametrize("section", NAVIGATION, ids=lambda section: section.word)
 async def test_every_section_is_a_page_that_can_be_used(people: People, section: object) -> None:
-    page = Page(await people.admin.get(section.path))  # type: ignore[attr-defined]  # a section
+    # nobody keeps messages here, and a page of them says so
+    status = 503 if section.path == "/console/dead-letters/" else 200  # type: ignore[attr-defined]  # a section
+    page = Page(await people.admin.get(section.path), status=status)  # type: ignore[attr-defined]  # a section
     assert [e.text for e in page.root.one("nav").all("a", **{"aria-current": "page"})] == [section.word]  # type: ignore[attr-defined]  # a section
 
 

@@ -42,6 +42,9 @@ NAVIGATION = (
     Section(word="Quota", path="/console/quota/"),
     Section(word="As of", path="/console/as-of/"),
     Section(word="Who could reach", path="/console/reach/"),
+    Section(word="Usage", path="/console/usage/"),
+    Section(word="Health", path="/console/health/"),
+    Section(word="Dead letters", path="/console/dead-letters/", for_administrators=True),
 )
 
 
