@@ -207,8 +207,19 @@ def _virtual_machines(backend: Backend, target: Target) -> ContainerRuntime:
     )
 
 
-async def provision(backend: Backend, target_name: str) -> None:
-    """Serve one target, for ever."""
+async def provision(
+    backend: Backend, target_name: str, *, make_runtime: Callable[[Backend, Target], ContainerRuntime] = runtime_of
+) -> None:
+    """Serve one target, for ever.
+
+    Args:
+        backend: the bound parts.
+        target_name: which one.
+        make_runtime: gives what makes containers there.
+
+    Raises:
+        Invalid: the settings know no such target, or what its runtime needs is not installed.
+    """
     target = target_named(backend.settings, target_name)
     loop = asyncio.get_running_loop()
 
@@ -221,7 +232,7 @@ async def provision(backend: Backend, target_name: str) -> None:
         )
         provisioner = Provisioner(
             target=target,
-            runtime=runtime_of(backend, target),
+            runtime=make_runtime(backend, target),
             dispatcher=backend.dispatcher,
             keys=backend.keys,
             holdings=RecordedHoldings(backend.engine),

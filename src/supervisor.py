@@ -24,6 +24,7 @@ _TICK_SECONDS = 0.1
 _SHORTEST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 _SETTLED_SECONDS = 30.0
+_NICENESS = 5  # a third of the share of the others
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -148,14 +149,20 @@ def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
             signal.signal(number, old)
 
 
-def watch_parent() -> None:
+def watch_parent(*, gives_way: bool = False) -> None:
     """In a part: end this process when its supervisor is gone, in order if it can and by force after the grace.
 
     Does nothing in a process that no supervisor started. Call it once, before threads and worker processes are made.
+
+    Args:
+        gives_way: whether the other parts come first where processors are scarce. Those that make work for the others
+            do: otherwise, with their many threads, they leave nothing to those who show what was done.
     """
     given = os.environ.pop(PARENT_FD, None)
     if given is None:
         return
+    if gives_way:
+        os.nice(_NICENESS)
     # not for this process' own children, which would wait on it too
     os.set_inheritable(int(given), False)
     threading.Thread(target=_end_with_parent, args=(int(given),), name="watch-parent", daemon=True).start()

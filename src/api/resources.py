@@ -63,7 +63,7 @@ async def run(request: Request, username: str, experiment: str, public_name: str
 async def _run(request: Request, command: RequestContainer) -> HTTPResponse:
     context = context_of(request)
     with context.waiting.following(command.container_id) as following:
-        stored = await context.dispatch(command, request, shown_by=("containers", "quotas"))
+        stored = await context.dispatch(command, request)
         requested = next(r.event for r in stored if isinstance(r.event, facts.ContainerRequested))
         outcome = await following.first_of(facts.ContainerStarted, *_ENDS, until=requested.deadline + _EXPIRY_GRACE)
         if outcome is None:
@@ -253,7 +253,7 @@ async def _end(
 
 async def _shown(context: Context, outcome: Recorded) -> None:
     """Wait until lists, quota and Guacamole show an outcome."""
-    projections = ["containers"] if isinstance(outcome.event, facts.ContainerStarted) else ["containers", "quotas"]
+    projections = ["containers", "quotas"]
     if context.backend.settings.has_guacamole:
         projections.append(GUACAMOLE)
     # an end and the release of its quota are neighbours in one transaction

@@ -26,21 +26,21 @@ def api(
     data: Data = None,
 ) -> None:
     """Serve the REST interface; any number of these may run."""
-    with _process(data) as backend:
+    with serving(data, gives_way=True) as backend:
         given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
         server.run(Backend(backend.settings.model_copy(update=given)))
 
 
 def project(data: Data = None) -> None:
     """Keep the read models and Guacamole's tables up to date."""
-    with _process(data) as backend:
-        _run(bootstrap.project(backend))
+    with serving(data) as backend:
+        run(bootstrap.project(backend))
 
 
 def relay(data: Data = None) -> None:
     """Publish stored events to NATS; of several, one is active."""
-    with _process(data) as backend:
-        _run(bootstrap.relay(backend))
+    with serving(data) as backend:
+        run(bootstrap.relay(backend))
 
 
 def republish(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, data: Data = None) -> None:
@@ -56,8 +56,8 @@ def provision(
     data: Data = None,
 ) -> None:
     """Provision and reconcile the containers of one target; any number may run for each."""
-    with _process(data) as backend:
-        _run(bootstrap.provision(backend, target))
+    with serving(data, gives_way=True) as backend:
+        run(bootstrap.provision(backend, target))
 
 
 def migrate(
@@ -87,15 +87,15 @@ def migrate(
 
 
 @contextmanager
-def _process(data: Path | None) -> Iterator[Backend]:
-    """The system for a process that serves it, and that ends with what started it."""
-    watch_parent()
+def serving(data: Path | None, *, gives_way: bool = False) -> Iterator[Backend]:
+    """The system for a process that serves it, and that ends with what started it; see `watch_parent`."""
+    watch_parent(gives_way=gives_way)
     with running(data) as backend:
         prepared.require(backend.database)
         yield backend
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def run(work: Coroutine[Any, Any, None]) -> None:
     """Run until SIGINT or SIGTERM, then end in order.
 
     Raises:

@@ -21,6 +21,7 @@ from threading import Condition, Event
 from uuid import UUID, uuid4
 
 from calipso.errors import Unavailable
+from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.memory_process import KILLED, Process
 from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status, Target
@@ -64,9 +65,11 @@ class MemoryWorld:
         kept.process.end(exit_code)
 
     def lose(self, name: str) -> None:
-        """Let a container vanish as if somebody had removed it by hand."""
+        """Let a container vanish as if somebody had removed it by hand; nothing happens when it is not there."""
         with self.changed:
-            kept = self.kept.pop(name)
+            kept = self.kept.pop(name, None)
+            if kept is None:
+                return
             self.tell(kept)
         kept.process.end(KILLED)
 
@@ -113,7 +116,7 @@ class MemoryRuntime:
 
     def observe(self, container_id: UUID) -> Observation | None:
         """Say what the target has of one container."""
-        kept = self._own().get(container_id)
+        kept = self._find(container_id)
         return self._observation(kept) if kept else None
 
     def list(self) -> Mapping[UUID, Observation]:
@@ -122,12 +125,12 @@ class MemoryRuntime:
 
     def logs(self, container_id: UUID, *, lines: int) -> tuple[str, ...]:
         """The last lines of the container's log."""
-        kept = self._own().get(container_id)
+        kept = self._find(container_id)
         return tuple(kept.process.log[-lines:]) if kept else ()
 
     def stop(self, container_id: UUID, *, grace: timedelta) -> None:
         """End the container's process; a stubborn one by force, after the grace."""
-        kept = self._own().get(container_id)
+        kept = self._find(container_id)
         if kept is None or kept.process.exit_code is not None:
             return
         if kept.process.is_wedged or kept.order.name in self._world.immortal:
@@ -138,7 +141,7 @@ class MemoryRuntime:
 
     def remove(self, container_id: UUID) -> None:
         """Remove the container."""
-        if kept := self._own().get(container_id):
+        if kept := self._find(container_id):
             if kept.order.name in self._world.immortal:
                 raise RuntimeFailed(FailureReason.REJECTED, "the process cannot be killed")
             self._world.lose(kept.order.name)
@@ -169,6 +172,12 @@ class MemoryRuntime:
     def _is_foreign(self, name: str) -> bool:
         kept = self._world.kept.get(name)
         return kept is not None and not self._is_own(kept)
+
+    def _find(self, container_id: UUID) -> Kept | None:
+        with self._world.changed:
+            self._check_present()
+            kept = self._world.kept.get(container_name(container_id))
+        return kept if kept is not None and self._is_own(kept) else None
 
     def _own(self) -> dict[UUID, Kept]:
         with self._world.changed:

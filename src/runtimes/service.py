@@ -59,14 +59,14 @@ class Service:
         """Serve until cancelled.
 
         Args:
-            leading: entered before reconciling and telling of the target, so that one process of several does it.
+            leading: entered before reconciling, hearing and telling of the target, so that one process of several does
+                it; what ended before is found by the look at all that comes first.
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._take_up())
             for queue in queues(self.bus.facility, self.provisioner.target.name):
                 group.create_task(self._consume(group, queue))
             group.create_task(self._lead(leading))
-            group.create_task(self._watch(group))
             group.create_task(self._hold())
 
     async def _take_up(self) -> None:
@@ -133,6 +133,7 @@ class Service:
         woken = asyncio.Event()
         async with leading, asyncio.TaskGroup() as group:
             group.create_task(self.reconciler.run(period=self.period, woken=woken))
+            group.create_task(self._watch(group))
             group.create_task(self._beat(woken))
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from calipso.cli.processes import _run
+from calipso.cli.processes import run
 from calipso.errors import CalipsoError, Unavailable
 
 
@@ -20,10 +20,10 @@ async def raise_in_a_group(error: Exception) -> None:
 
 def test_what_is_foreseen_ends_a_process_in_one_sentence() -> None:
     with pytest.raises(Unavailable, match="the event store is not available: gone"):
-        _run(fail(Unavailable("the event store", "gone")))
+        run(fail(Unavailable("the event store", "gone")))
 
 
 def test_what_is_not_foreseen_is_told_whole() -> None:
     with pytest.raises(ExceptionGroup) as caught:
-        _run(fail(ValueError("a defect")))
+        run(fail(ValueError("a defect")))
     assert caught.value.split(CalipsoError)[0] is None

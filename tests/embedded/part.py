@@ -1,6 +1,6 @@
 """A part for the supervisor's tests: tells a file what happens to it, and behaves as its arguments say.
 
-part.py FILE NAME [well|crash|give_up|stubborn|worker]
+part.py FILE NAME [well|crash|give_up|stubborn|worker|yielding]
 """
 
 import os
@@ -14,7 +14,7 @@ from calipso.supervisor import watch_parent
 
 
 def main(file: Path, name: str, behaviour: str) -> None:
-    watch_parent()
+    watch_parent(gives_way=behaviour == "yielding")
 
     def tell(what: str) -> None:
         with file.open("a") as out:

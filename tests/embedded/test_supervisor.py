@@ -153,3 +153,11 @@ def test_the_workers_of_a_part_end_with_it(supervise: Supervise) -> None:
     assert not is_alive(supervised.told("worker")[0].pid)
     assert supervised.end() == 0
     assert not is_alive(supervised.told("worker")[1].pid)
+
+
+def test_a_part_that_makes_work_gives_way_to_the_others(supervise: Supervise) -> None:
+    made = supervise(first="yielding", second="well")
+    niceness = {
+        name: os.getpriority(os.PRIO_PROCESS, made.await_told(1, "start", name)[0].pid) for name in ("first", "second")
+    }
+    assert niceness["first"] == niceness["second"] + 5

@@ -79,15 +79,24 @@ class Installation:
             self.postgres.start()
             self.nats.start()
             self._keys.write_text(generate_key_line())
-            for root, name in itertools.product(self._roots.values(), USERS):
-                (root / name).mkdir(parents=True)
             with self.backend() as backend:
                 bootstrap.migrate(backend, make_guacamole=True)
-                fill(backend)
+                self.fill(backend)
             yield
         finally:
             self.nats.stop()
             self.postgres.stop()
+
+    def fill(self, backend: Backend) -> None:
+        """Add users with their folders, and images."""
+        for root, name in itertools.product(self._roots.values(), USERS):
+            (root / name).mkdir(parents=True)
+        fill(backend)
+
+    def targets(self, address: str) -> str:
+        """The setting of this name, with the address of the engine."""
+        docker = {"name": DOCKER, "runtime": Runtime.DOCKER, "address": address, "starts": 4}
+        return json.dumps([docker, {"name": LINKS, "runtime": Runtime.STATIC_LINK}])
 
     @contextmanager
     def backend(self, guacamole: str = "guacamole") -> Iterator[Backend]:
@@ -103,8 +112,8 @@ class Installation:
                 guacamole_database_url=self.postgres.url(guacamole),
                 nats_url=self.nats.url,
                 master_keys=settings.secret(self._keys.read_text()),
-                targets=json.loads(_targets(f"unix://{self.engine.socket}")),
-                **self._rules,
+                targets=json.loads(self.targets(f"unix://{self.engine.socket}")),
+                **self.rules,
             )
         )
         try:
@@ -125,12 +134,13 @@ class Installation:
             "CALIPSO_GUACAMOLE_DATABASE_URL": database["guacamole"],
             "CALIPSO_NATS_URL": nats,
             "CALIPSO_MASTER_KEYS_FILE": str(self._keys),
-            "CALIPSO_TARGETS": _targets(docker),
-            **{f"CALIPSO_{name.upper()}": str(value) for name, value in self._rules.items()},
+            "CALIPSO_TARGETS": self.targets(docker),
+            **{f"CALIPSO_{name.upper()}": str(value) for name, value in self.rules.items()},
         }
 
     @property
-    def _rules(self) -> dict[str, Any]:
+    def rules(self) -> dict[str, Any]:
+        """All other settings, by their names."""
         return {
             **{name: str(root) for name, root in self._roots.items()},
             "run_limit": RUN_LIMIT,
@@ -154,12 +164,3 @@ def fill(backend: Backend) -> None:
         placed = dataclasses.replace(spec, targets=(DOCKER if spec.runtime is Runtime.DOCKER else LINKS,))
         command_ = AddImage(image_id=naming.image(name), name=name, spec=placed)
         backend.dispatcher.dispatch(command_, cause_of("service:test"))
-
-
-def _targets(docker: str) -> str:
-    return json.dumps(
-        [
-            {"name": DOCKER, "runtime": Runtime.DOCKER, "address": docker, "starts": 4},
-            {"name": LINKS, "runtime": Runtime.STATIC_LINK},
-        ]
-    )

@@ -18,6 +18,7 @@ from tests.faults.told import Told
 
 from calipso.errors import Unavailable
 from calipso.events.container import State
+from calipso.events.envelope import EventLog
 from calipso.events.naming import container_name
 from calipso.events.values import Protocol, Runtime
 from calipso.projections import containers
@@ -62,6 +63,11 @@ class Invariants:
     ) -> None:
         """Give back all connections."""
         self._stack.__exit__(kind, error, trace)
+
+    @property
+    def store(self) -> EventLog:
+        """The store, past all links."""
+        return self._backend.store
 
     def expect_loss(self) -> None:
         """Remember the end of the stream, which is about to be lost; nothing may be published meanwhile."""

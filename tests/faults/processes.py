@@ -24,15 +24,23 @@ class Process:
         env: its settings.
         links: its ways to the servers, by the name of the server.
         log: the file that it writes to.
+        program: the module that is run.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], env: Mapping[str, str], links: Mapping[str, Link], log: Path
+        self,
+        name: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        links: Mapping[str, Link],
+        log: Path,
+        *,
+        program: str = "calipso",
     ) -> None:
         self.name = name
         self.links = links
         self.deaths = 0
-        self._argv = [sys.executable, "-m", "calipso", *arguments]
+        self._argv = [sys.executable, "-m", program, *arguments]
         self._env = env
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,6 +57,14 @@ class Process:
         with contextlib.suppress(psutil.NoSuchProcess):
             return int(psutil.Process(self._process.pid).memory_info().rss) if self._process else 0
         return 0
+
+    @property
+    def tree(self) -> list[psutil.Process]:
+        """The process and all below it."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self._process is not None:
+                return [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
+        return []
 
     def start(self) -> None:
         """Start it; it is ready a moment later."""

@@ -73,7 +73,7 @@ class System(Installation):
             shutil.copy(log, folder)
 
     def _is_well(self) -> bool:
-        return all(_health(url) == "ok" for url in self.urls)
+        return all(health_of(url) == "ok" for url in self.urls)
 
     def _process(self, name: str, arguments: tuple[str, ...]) -> Process:
         behind: dict[str, Place] = {
@@ -113,7 +113,7 @@ def _database(port: int, name: str) -> str:
     return f"postgresql://postgres@127.0.0.1:{port}/{name}?sslmode=disable&gssencmode=disable"
 
 
-def _health(url: str) -> str:
+def health_of(url: str) -> str:
     """What a process of the API says of the whole system; empty while it does not answer well."""
     asked = urllib.request.Request(f"{url}/health")  # noqa: S310 - an address of our own
     with contextlib.suppress(OSError), urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310 - as above
