@@ -74,14 +74,14 @@ async def test_usage_by_day_is_drawn_and_listed(people: People, used: str) -> No
     page = Page(await people.bob.get(f"/console/usage/?{PERIOD}"))
     assert page.title == "Usage"
     assert [figure.text for figure in page.root.one("dl").all("dd")] == [
-        *("3", "9.0 of 12.0 h held", "18.0 of 24.0 CPU h held", "9.0 of 12.0 GiB h held")
+        *("3", "9 of 12.0 h held", "18.0 of 24.0 CPU h held", "9 of 12.0 GiB h held")
     ]
     pictures = page.root.all("svg")
     assert [picture.all("title")[0].text for picture in pictures] == ["Container-hours", "CPU-hours", "Memory-hours"]
-    assert "9.0 h ran, 12.0 h held in all; the most, 2026-11-21" in pictures[0].all("desc")[0].text
+    assert "9 h ran, 12.0 h held in all; the most, 2026-11-21" in pictures[0].all("desc")[0].text
     titles = [bar.one("title").text for bar in pictures[0].all("g")]
     assert titles[0] == "2026-11-19: 0.0 h ran, 0.0 h held"
-    assert titles[1].startswith("2026-11-20: 3.0 h ran, 6.0 h held")
+    assert titles[1].startswith("2026-11-20: 2.95 h ran, 5.95 h held")
     assert [row[0] for row in page.rows()] == ["2026-11-20", "2026-11-21"]
     assert sum(float(row[2]) for row in page.rows()) == pytest.approx(9)
 
@@ -90,8 +90,8 @@ async def test_usage_by_day_is_drawn_and_listed(people: People, used: str) -> No
 async def test_usage_by_anything_is_drawn_and_listed(people: People, used: str, by: str) -> None:
     page = Page(await people.bob.get(f"/console/usage/?{PERIOD}&by={by}"))
     word = {"user": people.ada.name, "experiment": "(no experiment)", "image": used, "runtime": "docker_container"}[by]
-    assert [row[:3] for row in page.rows()] == [[word, "3", "9.00"]]
-    assert [bar.one("title").text for bar in page.root.all("svg")[0].all("g")] == [f"{word}: 9.0 h ran, 12.0 h held"]
+    assert [row[:3] for row in page.rows()] == [[word, "3", "9.000"]]
+    assert [bar.one("title").text for bar in page.root.all("svg")[0].all("g")] == [f"{word}: 9 h ran, 12.0 h held"]
     assert page.root.one("select").one("option", selected="").text == by
 
 

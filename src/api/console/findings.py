@@ -143,7 +143,7 @@ def of_target(target: DescribedTarget, part: PartHealth) -> Finding:
 
 
 def _working(target: DescribedTarget, part: PartHealth, numbers: Mapping[str, str]) -> Finding:
-    name, told = target.name, f" {_begin(part.detail)}." if part.detail else ""
+    name, told = target.name, f" Its provisioner says: {part.detail}." if part.detail else ""
     if target.cordoned:
         sentence = f"It takes no new containers, as somebody ordered; what runs there runs on.{told}"
         remedy = f"`calipso targets open {name}` lets it take containers again."

@@ -7,6 +7,7 @@ from typing import Any
 _GIB = 2**30
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _SHORT = timedelta(seconds=10)
+_LARGE = 10
 
 
 def moment(time: datetime | None) -> str:
@@ -41,10 +42,16 @@ def cpus(millicores: int) -> str:
     return f"{millicores / 1000:g} CPU"
 
 
+def hours(number: float) -> str:
+    """A number of hours, or of hours times something: of small ones more digits."""
+    return f"{number:,.1f}" if number >= _LARGE or not number else f"{number:.3g}"
+
+
 FILTERS: Mapping[str, Callable[[Any], str]] = {
     "moment": moment,
     "iso": iso,
     "duration": duration,
     "size": size,
     "cpus": cpus,
+    "hours": hours,
 }
