@@ -2,12 +2,17 @@
 
 import threading
 
+from cachetools import TTLCache
+
 from calipso.errors import UnreadableEvent
 from calipso.events.envelope import EventLog, Page, Unreadable
 
+_KEPT = 16  # pages: as far as readers of different speed may be apart without reading twice
+_SECONDS = 30.0  # names of people who were erased do not stay in memory
+
 
 class SharedLog:
-    """Keeps the page that was read last, with every topic, and gives each reader what it wants of it.
+    """Keeps the pages that were read last, with every topic, and gives each reader what it wants of them.
 
     Args:
         log: where events are read.
@@ -16,16 +21,16 @@ class SharedLog:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._asked = (-1, 0)
-        self._page = Page(events=(), last=0)
+        self._pages: TTLCache[tuple[int, int], Page] = TTLCache(_KEPT, _SECONDS)
 
     def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
         """At most `limit` events after a position, in order; see `events.envelope.EventLog.read`."""
         with self._lock:
-            if self._asked != (after, limit) or self._page.last == after:  # an end moves on, a page before it never
+            page = self._pages.get((after, limit))
+            if page is None:
                 page = self._log.read(after=after, limit=limit, is_tolerant=True)
-                self._page, self._asked = page, (after, limit)
-            page = self._page
+                if page.last > after:  # an end moves on, a page before it never
+                    self._pages[after, limit] = page
         wanted = [r for r in page.events if topics is None or r.topic in topics]
         for recorded in wanted:
             # stops only those who want it

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +13,7 @@ from sqlalchemy import Column, Connection, Engine, Table, Text, Uuid, create_eng
 from calipso.codec import Codec
 from calipso.commands.dispatch import cause_of
 from calipso.database import Database
-from calipso.events.envelope import Recorded
+from calipso.events.envelope import Page, Recorded
 from calipso.events.user import Role, RoleGranted, RoleRevoked
 from calipso.projections.runner import PoisonEvent, Runner
 from calipso.projections.shared_log import SharedLog
@@ -172,6 +174,23 @@ def test_a_shared_reading_gives_each_what_it_wants() -> None:
     write(store, 1)
     assert log.read(after=6, limit=10).last == 8
     assert log.read(after=8, limit=10).last == 8
+
+
+def test_readers_that_are_some_pages_apart_read_each_page_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, asked = MemoryStore(Codec(MemorySubjectKeys())), Counter[int]()
+    read = store.read
+
+    def counting(*, after: int, **given: Any) -> Page:  # noqa: ANN401 - passed on
+        asked[after] += 1
+        return read(after=after, **given)
+
+    monkeypatch.setattr(store, "read", counting)
+    log = SharedLog(store)
+    write(store, 50)
+    for position in range(0, 100, 10):
+        assert log.read(after=position, limit=10).last == position + 10
+        assert log.read(after=max(0, position - 50), limit=10).last == max(0, position - 50) + 10
+    assert asked == Counter(range(0, 100, 10))
 
 
 async def until(condition: Callable[[], bool]) -> None:
