@@ -52,8 +52,12 @@ class Codec:
     def encode(self, event: Event, *, actor: str, correlation_id: UUID, causation_id: UUID) -> bytes:
         """The stored form of an event; makes the keys of its subjects where there never were any."""
         topic, data = event.topic(), msgspec.to_builtins(event)
+        keys: dict[UUID, bytes | None] = {}
         for name, subject_field in personal_fields(topic).items():
-            key = self.subject_keys.make(getattr(event, subject_field))
+            subject = getattr(event, subject_field)
+            if subject not in keys:
+                keys[subject] = self.subject_keys.make(subject)
+            key = keys[subject]
             data[name] = _Box(seal(key, f"{topic}.{name}", data[name]) if key else "")
         body = _Body(
             actor=actor, correlation=correlation_id, causation=causation_id, schema=event.schema_version, data=data

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -87,6 +88,8 @@ class Database:
             pool_options |= parts | {"application_name": "calipso"}
         # by default the pool tries again after ever longer times, and sleeps on when the database is back
         self.datastore.pool.reconnect_timeout = _RECONNECT_SECONDS
+        self._appending: psycopg.Connection[DictRow] | None = None
+        self._appending_lock = threading.Lock()
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection[DictRow]]:
@@ -102,6 +105,27 @@ class Database:
             raise Unavailable("the event store", str(error).strip()) from error
         except ProgrammingError as error:
             raise (_unprepared(error.__cause__) or error) from error
+
+    @contextmanager
+    def appending(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """The one connection of appends, in autocommit mode, for one thread at a time.
+
+        Nobody looks before whether it still lives, as the pool does: an append is repeated, and comes to a new one.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        with self._appending_lock, _unavailable():
+            if self._appending is None or self._appending.closed:
+                self._appending = psycopg.connect(
+                    self.url,
+                    connect_timeout=int(_CONNECT_SECONDS),
+                    autocommit=True,
+                    row_factory=dict_row,
+                    application_name="calipso",
+                )
+                self._appending.execute(_NOTICED_BY_SERVER)
+            yield self._appending
 
     @contextmanager
     def alone(self) -> Iterator[psycopg.Connection[DictRow]]:
@@ -145,6 +169,9 @@ class Database:
     def close(self) -> None:
         """Give back all connections."""
         self.datastore.close()
+        with self._appending_lock:
+            if self._appending is not None:
+                self._appending.close()
 
     async def listen(self, *channels: str) -> AsyncIterator[tuple[str, str]]:
         """The channel and payload of each notification, and `("", "")` whenever a look for oneself is due.

@@ -8,7 +8,7 @@ transaction.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -30,7 +30,12 @@ from calipso.events.envelope import Event, Page, Recorded
 from calipso.gathering import Gatherer
 from calipso.store_schema import APPEND, APPEND_FUNCTION, CLOSE_FUNCTION, DROP_OLD_FUNCTION, LOAD_NEWER, TABLE
 
-_ATTEMPTS = 3
+_AGAIN = Retrying(
+    retry=retry_if_exception_type(Unavailable),
+    stop=stop_after_attempt(2),
+    wait=wait_random_exponential(multiplier=0.05, max=0.5),
+    reraise=True,
+)
 _GREATEST = 2**63 - 1
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _LAST_AT_MOST = (
@@ -93,7 +98,7 @@ class PostgresStore:
 
     def load_newer(self, versions: Mapping[UUID, int], *, is_tolerant: bool = False) -> Sequence[Recorded]:
         """The events of several streams, each with a version above the one given for it, in the order of the store."""
-        rows = self._query(LOAD_NEWER, list(versions), list(versions.values()))
+        rows = self._query(LOAD_NEWER, _array(versions), _array(versions.values()))
         return [_recorded(row, self._decode(is_tolerant=is_tolerant)) for row in rows]
 
     def of_command(self, command_id: UUID) -> Sequence[Recorded]:
@@ -138,28 +143,22 @@ class PostgresStore:
             for event in events
         ]
         job = _Append(events=events, states=states, expected=expected, cause=cause)
-        # an attempt whose outcome is unknown is repeated: the command id lets it find its own success
-        for attempt in Retrying(
-            retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.05, max=0.5),
-            reraise=True,
-        ):
-            with attempt:
-                stored = self._gatherer.put(job)
+        try:
+            stored = self._gatherer.put(job)
+        except Unavailable:
+            # an attempt whose outcome is unknown is repeated: the command id lets it find its own success
+            stored = _AGAIN(self._gatherer.put, job)
         return stored or self.of_command(cause.command_id)
 
     def _append(self, jobs: Sequence[_Append]) -> Sequence[Sequence[Recorded] | StaleVersion]:
         """Store commands that do not touch each other's streams; no events for one that was stored before."""
         guards = [(number, *guard) for number, job in enumerate(jobs, 1) for guard in job.expected.items()]
-        events = [
-            (number, event.stream, event.topic(), state)
-            for number, job in enumerate(jobs, 1)
-            for event, state in zip(job.events, job.states, strict=True)
-        ]
+        events = [(number, event.stream, event.topic()) for number, job in enumerate(jobs, 1) for event in job.events]
         kinds = ",".join({event.kind for job in jobs for event in job.events})
-        parameters = ([job.cause.command_id for job in jobs], *_columns(events, 4), *_columns(guards, 3), kinds)
-        with self._database.connect() as connection:
+        states = [state for job in jobs for state in job.states]
+        commands = _array(job.cause.command_id for job in jobs)
+        parameters = (commands, *_arrays(events, 3), states, *_arrays(guards, 3), kinds)
+        with self._database.appending() as connection:
             rows = connection.cursor(row_factory=namedtuple_row).execute(APPEND, parameters, prepare=True).fetchall()
         return _answers(jobs, rows)
 
@@ -212,9 +211,14 @@ def event_id(command_id: UUID, index: int) -> UUID:
     return uuid5(command_id, str(index))
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+def _arrays(rows: Sequence[tuple[Any, ...]], width: int) -> list[str]:
     """The columns of a table, as the server function takes it."""
-    return [[row[column] for row in rows] for column in range(width)]
+    return [_array(row[column] for row in rows) for column in range(width)]
+
+
+def _array(values: Iterable[int | str | UUID]) -> str:
+    """An array of values that need no quotes; the library looks at each of them, and takes far longer."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _answers(jobs: Sequence[_Append], rows: Sequence[Any]) -> Sequence[Sequence[Recorded] | StaleVersion]:

@@ -78,13 +78,13 @@ DROP_OLD_FUNCTION = "DROP FUNCTION IF EXISTS calipso_append(uuid, uuid[], text[]
 CLOSE_FUNCTION = "REVOKE EXECUTE ON ROUTINE calipso_append FROM PUBLIC"
 
 APPEND = (
-    "SELECT * FROM calipso_append(%b::uuid[], %b::integer[], %b::uuid[], %b::text[], %b::bytea[],"
-    " %b::integer[], %b::uuid[], %b::bigint[], %b)"
+    "SELECT * FROM calipso_append(%t::uuid[], %t::integer[], %t::uuid[], %t::text[], %b::bytea[],"
+    " %t::integer[], %t::uuid[], %t::bigint[], %t)"
 )
 
 # the order within keeps the planner from joining the whole table when few streams hold most of its events
 LOAD_NEWER = """
-SELECT e.* FROM unnest(%b::uuid[], %b::bigint[]) AS wanted (stream, version)
+SELECT e.* FROM unnest(%t::uuid[], %t::bigint[]) AS wanted (stream, version)
 CROSS JOIN LATERAL (
     SELECT * FROM stored_events WHERE originator_id = wanted.stream AND originator_version > wanted.version
     ORDER BY originator_version

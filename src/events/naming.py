@@ -2,6 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 
@@ -45,6 +46,7 @@ def parse_uuid(text: str) -> UUID | None:
         return None
 
 
+@lru_cache(maxsize=10_000)
 def quota_stream(user_id: UUID) -> UUID:
     """The stream of a user's quota."""
     return uuid5(user_id, "quota")

@@ -69,6 +69,17 @@ def test_loading_after_a_version_gives_the_rest(store: Store) -> None:
     assert [recorded.version for recorded in store.load(user, after=1)] == [2, 3]
 
 
+def test_an_append_comes_through_the_loss_of_its_connection(postgres: PostgresStore) -> None:
+    user = uuid4()
+    for version in range(1, 4):
+        postgres.append([granted(user)], expected={user: version - 1}, cause=cause())
+        with postgres._database.appending() as connection:
+            lost = connection.info.backend_pid
+        with postgres._database.connect() as connection:
+            connection.execute("SELECT pg_terminate_backend(%s)", (lost,))
+    assert [recorded.version for recorded in postgres.load(user)] == [1, 2, 3]
+
+
 def test_a_stale_version_stores_nothing(store: Store) -> None:
     user, other = uuid4(), uuid4()
     store.append([granted(user)], expected={user: 0}, cause=cause())
