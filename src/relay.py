@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -22,7 +23,7 @@ from calipso.codec import public_data
 from calipso.database import STORED, Database
 from calipso.errors import CalipsoError, Conflict, Unavailable, UnreadableEvent
 from calipso.events.container import ContainerEvent
-from calipso.events.envelope import EventLog, Page, Recorded
+from calipso.events.envelope import EventLog, Page, Recorded, readable
 from calipso.parts import HEARTBEAT_SECONDS, Parts, Report
 
 _log = structlog.get_logger()
@@ -143,7 +144,9 @@ class Relay:
                     await self._woken.wait()
 
     async def _read(self, position: int) -> Page:
-        return await asyncio.to_thread(self._log.read, after=position, limit=_WINDOW)
+        # what is before an event that cannot be read is published
+        read = partial(self._log.read, after=position, limit=_WINDOW, is_tolerant=True)
+        return readable(await asyncio.to_thread(read))
 
     async def _publish(self, page: Page, sequence: int) -> tuple[int, int]:
         """Publish a page and those behind it, the next being read meanwhile; gives the last sequence and position."""

@@ -10,8 +10,8 @@ from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_auditor
 from calipso.api.operations import BATCH
 from calipso.bus import POSITION
-from calipso.errors import Invalid, UnreadableEvent
-from calipso.events.envelope import Page, Unreadable
+from calipso.errors import Invalid
+from calipso.events.envelope import readable
 from calipso.relay import to_message
 
 blueprint = Blueprint("feed")
@@ -31,27 +31,13 @@ async def events(request: Request) -> HTTPResponse | None:
     after = _number(request, "after", default=0, least=0, most=_MOST)
     limit = _number(request, "limit", default=_EVENTS, least=1, most=_MOST_EVENTS)
     read = partial(backend.public_store.read, after=after, limit=limit, is_tolerant=True)
-    page = _readable(await asyncio.to_thread(read))
+    page = readable(await asyncio.to_thread(read))
     messages = [to_message(recorded, backend.settings.facility) for recorded in page.events]
     return HTTPResponse(
         b"[%s]" % b",".join(message.payload for message in messages),
         headers={POSITION: str(page.last)},
         content_type=BATCH,
     )
-
-
-def _readable(page: Page) -> Page:
-    """A page up to the first event that this program cannot read: nobody may pass over it unknowingly.
-
-    Raises:
-        UnreadableEvent: it is the first of all.
-    """
-    for place, recorded in enumerate(page.events):
-        if isinstance(recorded.event, Unreadable):
-            if not place:
-                raise UnreadableEvent(recorded.position, str(recorded.id), recorded.event.reason)
-            return Page(events=page.events[:place], last=page.events[place - 1].position)
-    return page
 
 
 def _last_seen(request: Request) -> int | None:

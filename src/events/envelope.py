@@ -7,6 +7,8 @@ from functools import cache
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
+from calipso.errors import UnreadableEvent
+
 PERSONAL = "personal"
 PRIVATE = "private"
 PLAIN = "plain"
@@ -92,6 +94,20 @@ class Page:
     last: int
 
 
+def readable(page: Page) -> Page:
+    """A page up to the first event that this program cannot read: nobody passes over it unknowingly.
+
+    Raises:
+        UnreadableEvent: it is the first of all.
+    """
+    for place, recorded in enumerate(page.events):
+        if isinstance(recorded.event, Unreadable):
+            if not place:
+                raise UnreadableEvent(recorded.position, str(recorded.id), recorded.event.reason)
+            return Page(events=page.events[:place], last=page.events[place - 1].position)
+    return page
+
+
 class EventLog(Protocol):
     """The part of the event store that followers read."""
 
@@ -105,7 +121,7 @@ class EventLog(Protocol):
             is_tolerant: whether an event that this program cannot read comes as `Unreadable`, and is no error.
 
         Raises:
-            Unreadable: one that is wanted is of a newer program (`errors.UnreadableEvent`).
+            Unreadable: one that is wanted is of a newer program .
             ValueError: one that is wanted is no event of its topic.
         """
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,9 @@ import aiohttp
 import pytest
 from tests.api.conftest import Api, served
 from tests.api.living import add_image, live, request, write_newer
-from tests.conftest import wait_until
+from tests.conftest import nats_server, wait_until
 
+from calipso import bootstrap
 from calipso.backend import Backend
 from calipso.events.naming import container_name
 
@@ -96,6 +98,25 @@ async def test_the_process_goes_on_serving(own: Api) -> None:
                     pass
         assert (await ask(session, "/images/"))[0] == 200
         assert own.backend.parts.position("relay") == 0
+
+
+async def test_the_relay_publishes_what_is_before_and_says_at_which_event_it_waits(
+    make_backend: Callable[..., Backend], tmp_path: Path, free_port: int
+) -> None:
+    backend = make_backend(nats_url=f"nats://127.0.0.1:{free_port}", guacamole_database_url="")
+    with nats_server(free_port, tmp_path / "nats"), served(backend, parts=[lambda: bootstrap.relay(backend)]) as api:
+        last = api.backend.store.head()
+        position, event_id = write_newer(api, api.user_id(api.add_user()))
+
+        def is_told() -> bool:
+            return any(part.name == "relay" and not part.ok for part in backend.parts.all())
+
+        await asyncio.to_thread(wait_until, is_told, "the relay to tell that it waits")
+        (part,) = [part for part in backend.parts.all() if part.name == "relay"]
+        assert part.detail.startswith(named(position, event_id))
+        async with backend.bus("test", patience=5) as bus:
+            assert last < ((await bus.tail()).position or 0) == position - 1
+    backend.close()
 
 
 async def test_a_projection_that_stops_says_at_which_event_and_what_to_do(own: Api) -> None:
