@@ -38,6 +38,8 @@ _FLOWS = 4  # sign-ins that one browser has under way in its tabs
 _KEY_LIMIT = 200
 _STATE_LIMIT = 200
 _CODE_LIMIT = 4096
+_WORD_LIMIT = 20
+_CONSOLE = "console"
 _LOGGED = (NotVouched, BadAnswer, Unavailable)  # kinds whose text names no person
 _STATUS = {NotVouched: HTTPStatus.FORBIDDEN, BadAnswer: HTTPStatus.BAD_GATEWAY}
 
@@ -84,7 +86,7 @@ async def test(request: Request) -> HTTPResponse:
 async def authenticate(request: Request) -> HTTPResponse:
     """Send a browser to the provider, and let it keep the key of what we remember of that."""
     provider = _provider_of(request)
-    flow = Flow.begin(absolute_url(request, "/oidc/callback/"))
+    flow = Flow.begin(absolute_url(request, "/oidc/callback/"), _read_after(request))
     answer = _redirect(await provider.way_in(flow))
     flows = context_of(request).backend.sign_in_flows
     key = await asyncio.to_thread(flows.begin, msgspec.json.encode(flow).decode())
@@ -108,7 +110,7 @@ async def callback(request: Request) -> HTTPResponse:
         raise _refusal(problem)
     person = await provider.redeem(flow, _parameter(request, "code", _CODE_LIMIT))
     user = await asyncio.to_thread(partial(_account_of, request, person))
-    answer = _redirect(_place_after(request))
+    answer = _redirect(_place_after(request, flow))
     _set_cookie(request, answer, _cookie_of(state), "")
     key = await open_login(request, answer, Caller.of(user), "oidc")
     backend = context_of(request).backend
@@ -162,7 +164,17 @@ def _account_of(request: Request, person: Person) -> User:
         raise BadAnswer(f"does not tell the claim {claim!r}, which is the name of a new account") from error
 
 
-def _place_after(request: Request) -> str:
+def _read_after(request: Request) -> str:
+    """The word of where to go after the sign-in, empty for the place of the settings; addresses are not taken."""
+    word = _parameter(request, "after", _WORD_LIMIT)
+    if word not in {"", _CONSOLE}:
+        raise Invalid("after", f"must be {_CONSOLE}, or not be there")
+    return word
+
+
+def _place_after(request: Request, flow: Flow) -> str:
+    if flow.after == _CONSOLE:
+        return absolute_url(request, f"/{_CONSOLE}/")
     settings = context_of(request).backend.settings
     return settings.redirect_after_oidc_url or settings.frontend_calipso or absolute_url(request, "/openidtest/")
 

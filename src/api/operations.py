@@ -102,7 +102,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         answers={status: Answer(shape=objects.AuthenticatedObject) for status in (200, 401)}, is_open=True
     ),
     ("GET", "/openidtest/"): _for_browsers(200),
-    ("GET", "/oidc/authenticate/"): _for_browsers(),
+    ("GET", "/oidc/authenticate/"): _for_browsers(query={"after": "console, to go on there after the sign-in"}),
     ("GET", "/oidc/callback/"): _for_browsers(
         query=dict.fromkeys(("code", "state", "error", "error_description"), "what the provider says")
     ),

@@ -168,7 +168,9 @@ async def test_below_a_prefix_every_link_leads_below_it(make_backend: Callable[.
         backend.close()
     told = [*page.links(), *(e.attributes["action"] for e in page.root.all("form"))]
     assert [place for place in told if not place.startswith(("/calipsoplus-services/", "#"))] == []
-    assert {"/calipsoplus-services/oidc/authenticate/", "/calipsoplus-services/umbrella/login/"} <= set(told)
+    assert {"/calipsoplus-services/oidc/authenticate/?after=console", "/calipsoplus-services/umbrella/login/"} <= set(
+        told
+    )
 
 
 # colours

@@ -56,9 +56,9 @@ class Browser:
             page = await self.go(page.next)
         raise AssertionError(f"sent on and on, now to {page.next}")
 
-    async def come_back(self, subject: str, name: str = "", *, denied: bool = False) -> str:
+    async def come_back(self, subject: str, name: str = "", *, denied: bool = False, query: str = "") -> str:
         """Sign in at the provider; gives the address at the installation to which it sends the browser back."""
-        began = await self.go("/oidc/authenticate/")
+        began = await self.go(f"/oidc/authenticate/{query}")
         assert began.status == 302, began.text
         page = await self.follow(began, self.api.url)
         if not page.next:  # the provider does not know the browser yet
@@ -68,9 +68,9 @@ class Browser:
         assert page.next.startswith(f"{self.api.url}/oidc/callback/"), page
         return page.next
 
-    async def sign_in(self, subject: str, name: str = "", *, denied: bool = False) -> Page:
+    async def sign_in(self, subject: str, name: str = "", *, denied: bool = False, query: str = "") -> Page:
         """Sign in, all the way; gives the answer to the browser that came back."""
-        return await self.go(await self.come_back(subject, name, denied=denied))
+        return await self.go(await self.come_back(subject, name, denied=denied, query=query))
 
     async def who(self) -> str:
         """The name under which the browser is signed in, empty when it is not."""

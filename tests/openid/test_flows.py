@@ -143,3 +143,12 @@ async def test_no_browser_has_cookies_without_end(browser: Browser) -> None:
     for _ in range(12):
         await browser.go("/oidc/authenticate/")
     assert len(flow_cookies(browser)) <= 4
+
+
+async def test_a_sign_in_from_the_console_goes_back_to_it(facility: Facility, browser: Browser) -> None:
+    page = await browser.sign_in("s-console", "connie", query="?after=console")
+    assert (page.status, page.next) == (302, f"{facility.api.url}/console/"), page.text
+    assert await browser.who() == "connie"
+    for elsewhere in ("https://evil.example/", "//evil.example", "logout"):
+        answer = await browser.go(f"/oidc/authenticate/?after={elsewhere}")
+        assert (answer.status, answer.next) == (400, "")

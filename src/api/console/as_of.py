@@ -23,6 +23,7 @@ from calipso.events.envelope import History
 from calipso.events.values import Limits, Resources
 from calipso.projections import containers, experiments, quotas, users
 from calipso.projections.audit.question import user_of
+from calipso.projections.audit.selection import neighbours
 from calipso.projections.containers import ContainerRow
 from calipso.projections.experiments import ExperimentRow
 from calipso.projections.past import active_at, experiments_of, quota_of
@@ -90,7 +91,8 @@ async def as_of(request: Request) -> HTTPResponse:
     if second := request.args.get("second"):
         return see(request, "/console/as-of/", at=_of_second(second), user=text)
     await until_audited(context)
-    first, last = await asyncio.to_thread(_bounds, context.backend.store, context.backend.store.head())
+    store = context.backend.store
+    first = await context.look(lambda connection: _time_after(connection, store, 0))
     moment, then, wrong = datetime.now(UTC), None, None
     try:
         # the field may be left empty
@@ -108,7 +110,7 @@ async def as_of(request: Request) -> HTTPResponse:
         at=request.args.get("at") or iso(moment.replace(microsecond=0)),
         user=text,
         then=then,
-        slider=_slider(first, last, moment),
+        slider=_slider(first or moment, moment),
     )
 
 
@@ -120,15 +122,22 @@ def _of_second(text: str) -> str:
         raise Invalid("second", "must be a number of seconds since 1970") from error
 
 
-def _bounds(store: History, head: int) -> tuple[datetime, datetime]:
-    """The time of the first event, and now."""
-    now = datetime.now(UTC)
-    found = store.at([1]) if head else ()
-    return (found[0].time if found else now), now
+def _time_after(connection: Connection, store: History, position: int) -> datetime | None:
+    """The time of the event that follows a position, None when none does."""
+    _, after = neighbours(connection, position)
+    return store.at([after])[0].time if after else None
 
 
-def _slider(first: datetime, last: datetime, moment: datetime) -> Slider:
-    least, most = int(first.timestamp()), int(last.timestamp())
+def _time_before(store: History, position: int) -> datetime | None:
+    """The last time before that of an event at which there was one, None when there was none."""
+    if not position:
+        return None
+    earlier = store.position_at(store.at([position])[0].time - datetime.resolution)
+    return store.at([earlier])[0].time if earlier else None
+
+
+def _slider(first: datetime, moment: datetime) -> Slider:
+    least, most = int(first.timestamp()), int(datetime.now(UTC).timestamp())
     value = min(max(int(moment.timestamp()), least), most)
     word = iso(moment.replace(microsecond=0))
     return Slider(least=least, most=most, value=value, word=word, step=max((most - least) // _SLIDER_STEPS, 1))
@@ -141,15 +150,12 @@ async def _then(request: Request, moment: datetime, user_id: UUID | None) -> The
         request, partial(containers.active_of, user_id=user_id), active_at(moment, user_id), moment
     )
     position = await asyncio.to_thread(store.position_at, moment)
-    around = {r.position: r.time for r in await asyncio.to_thread(store.at, [position, position + 1])}
-    before = await asyncio.to_thread(store.position_at, around[position] - datetime.resolution) if position else 0
-    earlier = await asyncio.to_thread(store.at, [before]) if before else ()
     ids = {row.user_id for row in rows}
     return Then(
         moment=moment,
         position=position,
-        before=earlier[0].time if earlier else None,
-        after=around.get(position + 1),
+        before=await asyncio.to_thread(_time_before, store, position),
+        after=await context.look(lambda connection: _time_after(connection, store, position)),
         containers=rows,
         accounts=await context.look(lambda connection: users.named(connection, ids)),
         person=await _person(request, context, user_id, moment) if user_id else None,

@@ -17,7 +17,7 @@ from calipso.errors import Invalid, NotFound
 from calipso.events.envelope import EVENT_TYPES, History
 from calipso.projections.audit import about
 from calipso.projections.audit.history import Entry, page
-from calipso.projections.audit.selection import Selection
+from calipso.projections.audit.selection import Selection, neighbours
 
 blueprint = Blueprint("console_events")
 
@@ -44,11 +44,12 @@ async def timeline(request: Request) -> HTTPResponse:
 async def one(request: Request, number: str) -> HTTPResponse:
     """One event, with all that came of the same request."""
     context, position = context_of(request), read_id("event", number)
-    upto = await until_audited(context)
+    await until_audited(context)
     beside = await context.look(lambda connection: _beside(connection, context.backend.store, position))
     entry = next((each for each in beside if each.recorded.position == position), None)
     if entry is None:
         raise NotFound("event", number)
+    before, after = await context.look(lambda connection: neighbours(connection, position))
     whom = about(entry.recorded.event)["user_id"]
     await readings_of(request).record(request, "event", whom, {"position": str(position)})
     return render(
@@ -58,7 +59,8 @@ async def one(request: Request, number: str) -> HTTPResponse:
         told=event_object(entry),
         chain=chain(beside),
         is_cut=len(beside) > _BESIDE,
-        following=position + 1 if position < upto else None,
+        before=before,
+        after=after,
     )
 
 

@@ -36,18 +36,19 @@ _HINT_LENGTH = 3000  # proxies in front have room for small heads only, and the 
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """What must be remembered of a sign-in until the browser comes back."""
+    """What must be remembered of a sign-in until the browser comes back; `after` is the word of where it goes then."""
 
     state: str
     nonce: str
     verifier: str
     redirect_uri: str
+    after: str = ""
 
     @classmethod
-    def begin(cls, redirect_uri: str) -> Self:
-        """A sign-in that comes back to this address."""
+    def begin(cls, redirect_uri: str, after: str = "") -> Self:
+        """A sign-in that comes back to this address, and goes on to a place."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        return cls(state=state, nonce=nonce, verifier=verifier, redirect_uri=redirect_uri)
+        return cls(state=state, nonce=nonce, verifier=verifier, redirect_uri=redirect_uri, after=after)
 
 
 @dataclass(frozen=True, kw_only=True)

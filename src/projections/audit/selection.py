@@ -46,6 +46,13 @@ def positions(connection: Connection, wanted: Selection, *, limit: int, newest_f
     return connection.execute(query.order_by(place.desc() if newest_first else place)).scalars().all()
 
 
+def neighbours(connection: Connection, position: int) -> tuple[int | None, int | None]:
+    """The positions of the events before and after one, None where there is none; positions may have gaps."""
+    before = positions(connection, Selection(until=position - 1), limit=1, newest_first=True)
+    after = positions(connection, Selection(after=position), limit=1)
+    return next(iter(before), None), next(iter(after), None)
+
+
 def topics_of_kind(connection: Connection, kind: str) -> Sequence[str]:
     """The topics of a kind that the history has, also those that this program does not know."""
     # a walk along the index from one topic to the next, however many events each has
