@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from tests.runtimes.contract import RuntimeContract
 from tests.runtimes.optional_contract import ServiceContract
-from tests.runtimes.orders import IDENTITY, order, volumes_of
+from tests.runtimes.orders import IDENTITY, SECRET, order, volumes_of
 from tests.runtimes.reconciling_contract import ReconcilingContract
 from tests.runtimes.virtual_machine_binding import PretendingBinding
 
 from calipso.events.values import FailureReason, Protocol
 from calipso.runtimes.protocol import RuntimeFailed
+from calipso.runtimes.virtual_machine import seed
 
 pytestmark = pytest.mark.libvirt
 
@@ -56,3 +57,14 @@ def test_a_link_out_of_a_root_is_refused_and_leaves_nothing(binding: PretendingB
     assert caught.value.reason is FailureReason.REJECTED
     assert runtime.list() == {}
     assert not [name for name in binding.volumes() if name.startswith("calipso-")]
+
+
+@pytest.mark.parametrize(("protocol", "logs_in"), [(Protocol.SSH, True), (Protocol.RDP, True), (Protocol.VNC, False)])
+def test_who_signs_in_has_a_password_from_the_first(
+    binding: PretendingBinding, protocol: Protocol, logs_in: bool
+) -> None:
+    told = seed.user_data(order(binding.image("tiny", protocol)), own_screen=False, shares="9p")
+    (user,) = told["users"]
+    assert (user.get("plain_text_passwd"), user["lock_passwd"]) == (SECRET if logs_in else None, not logs_in)
+    # that of an account which the image brings is changed a little later
+    assert ("chpasswd" in told) is logs_in

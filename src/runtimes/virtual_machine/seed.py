@@ -62,12 +62,13 @@ def user_data(order: Order, *, own_screen: bool, shares: str) -> Mapping[str, An
             *(_group(_other(number), number) for number in request.identity.groups),
             _once("account", "sh", "-c", _TAKE_OVER, "sh", name, str(request.identity.uid), str(request.identity.gid)),
         ],
-        "users": [_user(request, name, locked=not logs_in)],
+        "users": [_user(request, name, secret if logs_in else "")],
         "write_files": list(_files(order, name, secret)),
         "ssh_pwauth": bool(logs_in) and request.image.protocol is Protocol.SSH,
         "mounts": list(_mounts(request, shares)),
     }
     if logs_in:
+        # for an account that the image brings, which is not made anew
         config["chpasswd"] = {"expire": False, "users": [{"name": name, "password": secret, "type": "text"}]}
     return config
 
@@ -104,15 +105,18 @@ def _other(number: int) -> str:
     return f"calipso-{number}"
 
 
-def _user(request: ContainerRequested, name: str, *, locked: bool) -> Mapping[str, Any]:
+def _user(request: ContainerRequested, name: str, password: str) -> Mapping[str, Any]:
+    # with its password from the first, because services of the guest answer before those of others are changed
+    login = {"plain_text_passwd": password} if password else {}
     return {
         "name": name,
-        "uid": str(request.identity.uid),
+        "uid": request.identity.uid,
         "primary_group": name,
         "no_user_group": True,
         "groups": [_other(number) for number in request.identity.groups],
         "shell": "/bin/bash",
-        "lock_passwd": locked,
+        "lock_passwd": not password,
+        **login,
     }
 
 
