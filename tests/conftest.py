@@ -48,6 +48,7 @@ _WITH_SERVERS = {
     "proxies",
     "relay",
     "roles",
+    "scale",
 }
 
 

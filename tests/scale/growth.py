@@ -30,7 +30,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A kind of process: how many there are, and on which machine; `many` for one that uses all cores."""
+    """A kind of process: how many there are, and on which machine."""
 
     number: int
     machine: str
@@ -38,11 +38,15 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Machines with their cores, and where the parts are; what is not placed costs nothing here."""
+    """Machines with their cores, and where the parts are; what is not placed costs nothing here.
+
+    With several `stores`, facilities are spread over them, each with its own lock.
+    """
 
     name: str
     cores: Mapping[str, int]
     parts: Mapping[str, Part]
+    stores: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +132,7 @@ class _Simulation:
     def _prediction(self, arrivals: Sequence[float], ended: Mapping[int, float], now: float) -> Prediction:
         seconds = sorted(ended[container] - arrivals[container] for container in ended)
         length = now - arrivals[0]
-        used = {name: s.busy / length / (s.free if s.free < _MANY else 1) for name, s in self._servers.items()}
+        used = {name: server.busy / length / server.free for name, server in self._servers.items()}
         for machine, cores in self._plan.cores.items():
             there = sum(server.busy for server in self._servers.values() if server.machine == machine)
             used[f"machine {machine}"] = there / length / cores
@@ -140,13 +144,9 @@ class _Simulation:
         )
 
 
-_MANY = 10_000
-
-
 def _servers(plan: Plan, cost: Cost) -> Iterator[tuple[str, _Server]]:
     for name, seconds in cost.cpu.items():
         if name in plan.parts and seconds > 0:
             part = plan.parts[name]
             yield name, _Server(seconds=seconds, free=part.number, machine=part.machine)
-    stores = plan.parts["postgres"].number if "postgres" in plan.parts else 1
-    yield APPEND, _Server(seconds=cost.append, free=max(1, stores // _MANY), machine=None)
+    yield APPEND, _Server(seconds=cost.append, free=plan.stores, machine=None)

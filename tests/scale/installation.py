@@ -123,6 +123,11 @@ class ScaledOut(Installation):
                 used[name] = sum(_seconds(each) for each in (child, *child.children(recursive=True)))
         return used
 
+    def memory(self) -> float:
+        """What the processes of Calipso hold of the memory now, in megabytes."""
+        ours = [each for process in self.processes if process.name != "world" for each in process.tree]
+        return sum(_resident(each) for each in ours)
+
     def _parts(self) -> Iterator[Process]:
         for number in range(self.size.replicas):
             port = find_free_port()
@@ -165,3 +170,10 @@ def _seconds(process: psutil.Process) -> float:
     except psutil.NoSuchProcess:
         return 0.0
     return float(times.user + times.system)
+
+
+def _resident(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_info().rss) / 2**20
+    except psutil.NoSuchProcess:
+        return 0.0

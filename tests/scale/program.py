@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ def main(draw: Callable[[Path, list[Outcome]], None]) -> int:
         draw: makes pictures of outcomes in a folder.
     """
     options = _parse()
+    signal.signal(signal.SIGTERM, _end)  # so that nothing is left running
     say = partial(print, file=sys.stderr, flush=True)
     outcomes = [
         run(size, options.requests, options.seconds, say) for _ in range(options.rounds) for size in _sizes(options)
@@ -51,6 +53,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="for pictures of the queue and of the times")
     parser.add_argument("--json", type=Path, help="a file for the figures, with the queue at each second")
     return parser.parse_args()
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _sizes(options: argparse.Namespace) -> list[Size]:

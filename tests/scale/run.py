@@ -26,7 +26,8 @@ class Outcome:
 
     `containers_per_second` counts from the first request to the last start; `commands_per_container` are the durable
     commands of one whole life; `seconds` tells when the last answer came, the last start was, and all had ended;
-    `cpu_seconds` is the processor time of each kind of process meanwhile, `violations` what does not hold.
+    `cpu_seconds` is the processor time of each kind of process meanwhile, `rss_mb` what ours held of the memory at the
+    end, in megabytes; `violations` what does not hold.
     """
 
     size: Size
@@ -40,6 +41,7 @@ class Outcome:
     events_per_container: float
     answer_seconds: dict[str, float]
     cpu_seconds: dict[str, float]
+    rss_mb: float
     violations: list[str]
     latencies: list[float] = field(repr=False)
     moments: list[Moment] = field(repr=False)
@@ -65,14 +67,14 @@ def run(size: Size, requests: int, within: float, say: Callable[[str], None] = l
         say(f"all is answered after {answers.ended - answers.began:.0f} s: {dict(answers.outcomes)}")
         with Invariants(made, answers.told) as invariants:
             _wait_until_none(ACTIVE - {State.RUNNING}, invariants)
-            used = _difference(made.cpu(), before)
-            violations = invariants.violations(rebuilds=False)
+            used, memory = _difference(made.cpu(), before), made.memory()
+            violations = _disagreements(invariants, rebuilds=False)
             made.engine.end_all()
             ended = _wait_until_none(ACTIVE, invariants)
             say(f"all has ended after {ended - answers.began:.0f} s")
             found = list(_wrong(made, invariants.record.events, answers, requests))
             violations += [
-                *invariants.violations(),
+                *_disagreements(invariants, rebuilds=True),
                 *found[:_TOLD],
                 *([f"{len(found)} in all"] if found[_TOLD:] else []),
             ]
@@ -89,6 +91,7 @@ def run(size: Size, requests: int, within: float, say: Callable[[str], None] = l
         used=used,
         violations=violations,
         commands=commands,
+        memory=memory,
     )
 
 
@@ -97,7 +100,7 @@ def _difference(now: dict[str, float], before: dict[str, float]) -> dict[str, fl
 
 
 def _wait_until_none(states: frozenset[State], invariants: Invariants) -> float:
-    """Wait until no container is in these states, and then for agreement, or for too long; gives when the first was."""
+    """Wait until no container is in these states, or for too long; gives when that was."""
     deadline = time.monotonic() + _QUIET_SECONDS
     record = invariants.record
     while time.monotonic() < deadline:
@@ -105,10 +108,17 @@ def _wait_until_none(states: frozenset[State], invariants: Invariants) -> float:
         if not any(container.state in states for container in record.containers.values()):
             break
         time.sleep(_LOOK_SECONDS)
-    reached = time.time()
-    while invariants.violations(rebuilds=False) and time.monotonic() < deadline:
+    return time.time()
+
+
+def _disagreements(invariants: Invariants, *, rebuilds: bool) -> list[str]:
+    """What does not agree, once the parts have had their time."""
+    deadline = time.monotonic() + _QUIET_SECONDS
+    while left := invariants.violations(rebuilds=rebuilds):
+        if time.monotonic() > deadline:
+            return left
         time.sleep(_LOOK_SECONDS)
-    return reached
+    return []
 
 
 def _commands(made: ScaledOut, began: float) -> int:
@@ -148,6 +158,7 @@ def _outcome(
     used: dict[str, float],
     violations: list[str],
     commands: int,
+    memory: float,
 ) -> Outcome:
     starts = [r.time.timestamp() for r in events if isinstance(r.event, ContainerStarted)]
     last = max(starts, default=answers.began)
@@ -168,6 +179,7 @@ def _outcome(
         events_per_container=round(len(events) / containers, 2),
         answer_seconds=_spread(answers.seconds),
         cpu_seconds={name: round(seconds, 2) for name, seconds in sorted(used.items())},
+        rss_mb=round(memory, 1),
         violations=violations,
         latencies=answers.seconds,
         moments=shape(events, answers.began),

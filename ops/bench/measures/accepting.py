@@ -47,6 +47,7 @@ def measure(folder: Path) -> Result:
         cpu_ms=used / len(seconds) * 1000,
         rss_mb=memory,
         wanted="<= 1",
+        latencies=seconds,
     )
 
 

@@ -38,6 +38,8 @@ def measure(make_database: Callable[[], str]) -> Result:
         cpu_ms=cpu / (3 * _REQUESTS) * 1000,
         rss_mb=peak_memory(),
         wanted="<= 2",
+        latencies=behind,
+        limit_latencies=without,
     )
 
 

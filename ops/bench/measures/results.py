@@ -8,6 +8,8 @@ from typing import Any
 
 from measures.slices import Slice
 
+_NOT_TOLD = {"wanted", "latencies", "limit_latencies"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -22,6 +24,8 @@ class Result:
         cpu_ms: processor time of our process for one operation, in milliseconds.
         rss_mb: the most memory that our process ever had, in megabytes.
         wanted: the ratio that is wanted, as `>= 0.3` or `<= 1`.
+        latencies: the seconds of each operation, for pictures; none where only many together were timed.
+        limit_latencies: the same of the limit.
     """
 
     name: str
@@ -32,6 +36,8 @@ class Result:
     cpu_ms: float
     rss_mb: float
     wanted: str
+    latencies: Sequence[float] = ()
+    limit_latencies: Sequence[float] = ()
 
     @property
     def ratio(self) -> float:
@@ -46,8 +52,7 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """The line as an object."""
-        shown = asdict(self)
-        del shown["wanted"]
+        shown = {name: value for name, value in asdict(self).items() if name not in _NOT_TOLD}
         return shown | {"ratio": self.ratio}
 
 
@@ -66,6 +71,8 @@ def rate(
         cpu_ms=sum(one.cpu_seconds for one in ours) / max(operations, 1) * 1000,
         rss_mb=peak_memory() if rss_mb is None else rss_mb,
         wanted=f">= {wanted}",
+        latencies=[seconds for one in ours for seconds in one.latencies],
+        limit_latencies=[seconds for one in limit for seconds in one.latencies],
     )
 
 

@@ -73,19 +73,20 @@ class Client:
 
 
 @contextlib.contextmanager
-def installation(folder: Path, given: Mapping[str, str]) -> Iterator[Server]:
-    """`calipso serve` with the demo's facility.
+def installation(folder: Path, given: Mapping[str, str], *, has_demo: bool = True) -> Iterator[Server]:
+    """`calipso serve`.
 
     Args:
         folder: for its data, with a short path that other accounts can reach.
         given: settings, by their names in the environment.
+        has_demo: whether the demo's facility is in it.
     """
     port, password = free_port(), secrets.token_urlsafe(12)
     env = {**os.environ, "CALIPSO_DEMO_PASSWORD": password, **given}
     calipso = [sys.executable, "-m", "calipso"]
     data = ["--data", str(folder / "d")]
     with (folder / "log").open("wb") as log:
-        command = [*calipso, "serve", "--port", str(port), *data, "--demo"]
+        command = [*calipso, "serve", "--port", str(port), *data, *(["--demo"] if has_demo else [])]
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
         deadline = time.monotonic() + _START_SECONDS
