@@ -235,6 +235,8 @@ class Reconciler:
         await self.provisioner.record(commands.RecordContainerLost(container_id=container_id, reason=reason))
 
     async def _orphan(self, container_id: UUID, observation: Observation) -> None:
+        if await asyncio.to_thread(self.provisioner.runtime.observe, container_id) is None:
+            return  # its end was just being recorded when all were listed
         await self.provisioner.clear(container_id)
         command = RecordOrphanRemoved(
             target_id=self.target_id,

@@ -76,7 +76,7 @@ def bears(plan: Plan, cost: Cost) -> tuple[float, Prediction]:
 
 
 def _total(burst: Mapping[str, Any]) -> float:
-    return sum(burst["cpu_seconds"].values()) / len(burst_of(burst))
+    return float(sum(burst["cpu_seconds"].values())) / len(burst_of(burst))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
