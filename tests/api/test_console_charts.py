@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from calipso.api.console.charts import (
@@ -121,6 +121,7 @@ def within(chart: Chart) -> None:
 
 
 @given(AMOUNTS)
+@example([(0.0, 5e-324)])
 def test_no_bar_leaves_the_picture_and_nothing_is_lost(amounts: list[tuple[float, float]]) -> None:
     users = [row(*hours, user=f"u{n}") for n, hours in enumerate(amounts)]
     dates = [row(*hours, day=f"{BEGIN + timedelta(days=n):%Y-%m-%d}") for n, hours in enumerate(amounts)]

@@ -16,6 +16,7 @@ _MOST_BARS, _MOST_ROWS, _MOST_WORDS = 124, 15, 14
 _WIDEST = 34
 _DAY = timedelta(days=1)
 OTHERS = "all others"
+_LEAST = 1e-12  # less is nothing that was ever used, and no scale can show it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +251,7 @@ def _lie(amount: Amount, y: float, scale: NumberScale) -> Bar:
 def _top(amounts: Sequence[Amount]) -> float:
     """The end of the scale: a round number that no amount passes."""
     most = max((amount.held for amount in amounts), default=0.0)
-    if not most:
+    if most < _LEAST:
         return 1.0
     step = round_step(most / 4)
     return step * -(-most // step)
