@@ -30,8 +30,9 @@ _log = structlog.get_logger()
 
 PART = "relay"
 DEAD = "dead letters"  # told by the relay, because it is one and speaks to the bus; `detail` is their number
-_WINDOW = 100
-_PAGES = 50
+_WINDOW = 100  # messages on their way at one time
+_PAGE = 1000  # reading takes turns with publishing for the interpreter, so it is done seldom
+_PAGES = 5
 _IDLE_SECONDS = 1.0
 _DIVERGED_SECONDS = 5.0
 _LOCK_SECONDS = 30.0
@@ -145,20 +146,26 @@ class Relay:
 
     async def _read(self, position: int) -> Page:
         # what is before an event that cannot be read is published
-        read = partial(self._log.read, after=position, limit=_WINDOW, is_tolerant=True)
+        read = partial(self._log.read, after=position, limit=_PAGE, is_tolerant=True)
         return readable(await asyncio.to_thread(read))
 
     async def _publish(self, page: Page, sequence: int) -> tuple[int, int]:
         """Publish a page and those behind it, the next being read meanwhile; gives the last sequence and position."""
         for _ in range(_PAGES):
             position = page.last
-            messages = [to_message(recorded, self._bus.facility) for recorded in page.events]
-            sequence, page = await asyncio.gather(self._bus.publish(messages, after=sequence), self._read(position))
+            sequence, page = await asyncio.gather(self._publish_page(page, sequence), self._read(position))
             if not page.events:
                 break
         else:
             self._woken.set()  # there is more, but between all of it we tell that we live
         return sequence, position
+
+    async def _publish_page(self, page: Page, sequence: int) -> int:
+        for first in range(0, len(page.events), _WINDOW):
+            window = page.events[first : first + _WINDOW]
+            messages = [to_message(recorded, self._bus.facility) for recorded in window]
+            sequence = await self._bus.publish(messages, after=sequence)
+        return sequence
 
 
 async def republish(database: Database, bus: Bus, parts: Parts) -> None:
@@ -190,18 +197,18 @@ def to_message(recorded: Recorded, facility: str) -> Message:
     """An event as a CloudEvents 1.0 JSON message; only its public fields leave the store."""
     envelope = {
         "specversion": "1.0",
-        "id": str(recorded.id),
+        "id": recorded.id,
         "source": f"/calipso/{facility}",
         "type": recorded.event.topic(),
-        "subject": str(recorded.stream),
-        "time": recorded.time.isoformat().replace("+00:00", "Z"),
+        "subject": recorded.stream,
+        "time": recorded.time,
         "datacontenttype": "application/json",
         "position": str(recorded.position),  # a CloudEvents integer has only 32 bits
         "streamversion": recorded.version,
         "schemaversion": recorded.event.schema_version,
         "actor": recorded.actor,
-        "correlationid": str(recorded.correlation_id),
-        "causationid": str(recorded.causation_id),
+        "correlationid": recorded.correlation_id,
+        "causationid": recorded.causation_id,
         "data": public_data(recorded.event),
     }
     return Message(
