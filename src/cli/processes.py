@@ -1,6 +1,7 @@
 """The processes of an installation, each on its own; `serve` runs all of them on one machine."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,8 @@ def serving(data: Path | None, *, gives_way: bool = False) -> Iterator[Backend]:
     watch_parent(gives_way=gives_way)
     with running(data) as backend:
         prepared.require(backend.database)
+        # what is loaded now lives as long as the process: no collection of garbage needs to look at it again
+        gc.freeze()
         yield backend
 
 
