@@ -23,7 +23,7 @@ _LINE_END = re.compile(r"[\r\n\0]")
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)(.?)")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PASSED_OVER_BYTES = 2**24  # of a body that is too large; a larger one is cut off
-_STAND_IN = "NONE"  # the library's method for a request that it could not read, made to be answered with an error
+STAND_IN = "NONE"  # the library's method for a request that it could not read, made to be answered with an error
 _BODY_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
 
@@ -41,10 +41,10 @@ class Request(SanicRequest):
         try:
             super().__init__(url_bytes, headers, method=method, **given)
         except BadURL:
-            if method != _STAND_IN:
+            if method != STAND_IN:
                 raise
             super().__init__(b"*", headers, method=method, **given)
-        if method != _STAND_IN:
+        if method != STAND_IN:
             _check_head(self)
 
     async def receive_body(self) -> None:

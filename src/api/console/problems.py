@@ -3,6 +3,7 @@
 import msgspec
 from sanic import HTTPResponse, Request
 
+from calipso.api.arriving import STAND_IN
 from calipso.api.console.shell import ROOT, is_of_console, render, see
 from calipso.api.problems import Problems
 from calipso.api.proxies import inner_path
@@ -18,8 +19,10 @@ class Pages(Problems):
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """The answer to an error for which no handler is registered, which is every error."""
         answer = super().default(request, exception)
-        # nobody reads the page of who went away
-        if not is_of_console(request) or answer.status < _FIRST_ERROR or answer.body in {None, b""}:
+        # a request that could not be read may have no path; nobody reads the page of who went away
+        if request.method == STAND_IN or answer.status < _FIRST_ERROR or answer.body in {None, b""}:
+            return answer
+        if not is_of_console(request):
             return answer
         if isinstance(exception, NotSignedIn):
             return see(request, f"{ROOT}sign-in/", next=_wanted(request))
