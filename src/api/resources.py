@@ -129,12 +129,15 @@ async def _command(request: Request, username: str, experiment: str, public_name
     """The command of a run; the image is looked at before the user name, as clients expect."""
     context = context_of(request)
     backend, naming = context.backend, context.backend.installation.naming
-    image_id = naming.image(public_name)
-    if await asyncio.to_thread(backend.dispatcher.state, IMAGE, image_id) is None:
+    image_id, own_id = naming.image(public_name), caller_of(request).user_id
+    found = await asyncio.to_thread(backend.dispatcher.states, {image_id: IMAGE, own_id: USER})
+    if found[image_id] is None:
         raise NotFound("image", public_name)
     user_id = await _owner(request, username)
     wanted = parse_experiment(experiment, naming)
-    user = await asyncio.to_thread(backend.dispatcher.state, USER, user_id)
+    user = found[own_id]
+    if user_id != own_id:
+        user = await asyncio.to_thread(backend.dispatcher.state, USER, user_id)
     name = user.name if user else username
     if wanted.session is None:
         await _check_authorised(request, name)
@@ -256,9 +259,11 @@ async def _shown(context: Context, outcome: Recorded) -> None:
     projections = ["containers", "quotas"]
     if context.backend.settings.has_guacamole:
         projections.append(GUACAMOLE)
-    # an end and the release of its quota are neighbours in one transaction
-    head = await asyncio.to_thread(context.backend.store.head)
-    await context.waiting.until_shown(projections, min(outcome.position + 1, head), str(outcome.id))
+    position = outcome.position
+    if not isinstance(outcome.event, facts.ContainerStarted):
+        # an end and the release of its quota are neighbours in one transaction
+        position = min(position + 1, await asyncio.to_thread(context.backend.store.head))
+    await context.waiting.until_shown(projections, position, str(outcome.id))
 
 
 async def _answer(request: Request, container_id: UUID, *, status: int) -> HTTPResponse:

@@ -119,8 +119,12 @@ class Dispatcher:
 
     def state(self, fold: Fold[S], stream: UUID) -> S:
         """The state of a stream now, for those who must look before they act."""
-        state: S = self._states.catch_up({stream: fold})[stream][1]
+        state: S = self.states({stream: fold})[stream]
         return state
+
+    def states(self, folds: Mapping[UUID, Fold[Any]]) -> Mapping[UUID, Any]:
+        """The states of several streams now, by one look."""
+        return {stream: state for stream, (_, state) in self._states.catch_up(folds).items()}
 
     def _decide(self, command: object, reading: "_Reading") -> Sequence[Event]:
         if (number := self._key_number()) != self._policy.key_number:
