@@ -68,7 +68,7 @@ async def _run(request: Request, command: RequestContainer) -> HTTPResponse:
         outcome = await following.first_of(facts.ContainerStarted, *_ENDS, until=requested.deadline + _EXPIRY_GRACE)
         if outcome is None:
             outcome = await _expire(request, command.container_id, following)
-    await _shown(context, outcome)
+    await _shown(context, outcome, reserved=min(recorded.position for recorded in stored))
     match outcome.event:
         case facts.ContainerStarted():
             return await _answer(request, command.container_id, status=201)
@@ -250,20 +250,21 @@ async def _end(
             if outcome is None:
                 raise Unavailable(f"target {container.request.target}", "it did not end the container in time")
     if outcome is not None:
-        await _shown(context, outcome)
+        await _shown(context, outcome, reserved=outcome.position)
     return await _answer(request, container_id, status=200)
 
 
-async def _shown(context: Context, outcome: Recorded) -> None:
-    """Wait until lists, quota and Guacamole show an outcome."""
-    projections = ["containers", "quotas"]
-    if context.backend.settings.has_guacamole:
-        projections.append(GUACAMOLE)
-    position = outcome.position
-    if not isinstance(outcome.event, facts.ContainerStarted):
+async def _shown(context: Context, outcome: Recorded, *, reserved: int) -> None:
+    """Wait until lists, quota and Guacamole show an outcome; `reserved` is the position of the quota's reservation."""
+    lists = ["containers", GUACAMOLE] if context.backend.settings.has_guacamole else ["containers"]
+    position = quota = outcome.position
+    if isinstance(outcome.event, facts.ContainerStarted):
+        quota = reserved  # a start does not concern it, so that nothing wakes it before its next look
+    else:
         # an end and the release of its quota are neighbours in one transaction
-        position = min(position + 1, await asyncio.to_thread(context.backend.store.head))
-    await context.waiting.until_shown(projections, position, str(outcome.id))
+        position = quota = min(position + 1, await asyncio.to_thread(context.backend.store.head))
+    await context.waiting.until_shown(["quotas"], quota, str(outcome.id))
+    await context.waiting.until_shown(lists, position, str(outcome.id))
 
 
 async def _answer(request: Request, container_id: UUID, *, status: int) -> HTTPResponse:
