@@ -1,6 +1,7 @@
 """Who could reach a data set, or the data of an experiment, at a moment, and why."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from sanic import Blueprint, HTTPResponse, Request
 
@@ -50,8 +51,8 @@ def _answer(
 
 async def _found(request: Request) -> tuple[MembersObject | None, Sequence[ReachObject]]:
     dataset, experiment = (read_text(request.args.get(name), name) for name in ("dataset", "experiment"))
-    # the field may be left empty
-    moment = past.moment_of(request) if request.args.get("at") else None
+    # the field may be left empty; all folders are asked for one moment, so that read models are waited for once
+    moment = (past.moment_of(request) if request.args.get("at") else None) or datetime.now(UTC)
     members = await find_members(request, experiment, moment) if experiment else None
     folders = [*([dataset] if dataset else []), *(members.folders[:_FOLDERS] if members else [])]
     return members, [await find_reach(request, folder, moment) for folder in folders]
