@@ -7,7 +7,9 @@ from datetime import datetime
 from calipso.backend import Backend
 from calipso.commands.handling import TARGET
 from calipso.events.values import Runtime
+from calipso.parts import Part
 from calipso.projections.holdings import held_on
+from calipso.runtimes.protocol import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +36,31 @@ def describe_targets(backend: Backend) -> Sequence[DescribedTarget]:
         Unavailable: the store or the read models do not answer.
     """
     parts = {part.name: part for part in backend.parts.all()}
-    found = []
+    streams = {
+        target: backend.installation.naming.target(target.name) for target in backend.settings.effective_targets()
+    }
+    states = backend.dispatcher.states(dict.fromkeys(streams.values(), TARGET))
     with backend.engine.connect() as connection:
-        for target in backend.settings.effective_targets():
-            part = parts.get(f"target:{target.name}")
-            state = backend.dispatcher.state(TARGET, backend.installation.naming.target(target.name))
-            found.append(
-                DescribedTarget(
-                    name=target.name,
-                    runtime=target.runtime,
-                    cordoned=state.cordoned,
-                    held=held_on(connection, target.name),
-                    capacity=target.capacity,
-                    ok=part.ok if part else None,
-                    at=part.at if part else None,
-                    detail=part.detail if part else "",
-                )
-            )
-    return found
+        held = {target: held_on(connection, target.name) for target in streams}
+    return [
+        _described(
+            target,
+            cordoned=states[stream].cordoned,
+            held=held[target],
+            part=parts.get(f"target:{target.name}"),
+        )
+        for target, stream in streams.items()
+    ]
+
+
+def _described(target: Target, *, cordoned: bool, held: int, part: Part | None) -> DescribedTarget:
+    return DescribedTarget(
+        name=target.name,
+        runtime=target.runtime,
+        cordoned=cordoned,
+        held=held,
+        capacity=target.capacity,
+        ok=part.ok if part else None,
+        at=part.at if part else None,
+        detail=part.detail if part else "",
+    )
