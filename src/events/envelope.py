@@ -121,7 +121,7 @@ class EventLog(Protocol):
             is_tolerant: whether an event that this program cannot read comes as `Unreadable`, and is no error.
 
         Raises:
-            Unreadable: one that is wanted is of a newer program .
+            UnreadableEvent: one that is wanted is of a newer program.
             ValueError: one that is wanted is no event of its topic.
         """
 
