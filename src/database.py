@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -173,11 +174,16 @@ class Database:
             if self._appending is not None:
                 self._appending.close()
 
-    async def listen(self, *channels: str) -> AsyncIterator[tuple[str, str]]:
+    async def listen(self, *channels: str, gather: float = 0.0) -> AsyncIterator[tuple[str, str]]:
         """The channel and payload of each notification, and `("", "")` whenever a look for oneself is due.
 
-        That is after each (re)connection, because what was told in between is gone, and after a second of silence,
-        because a notification is only ever a hint. `("", DEAF)` says that the connection is lost. Never ends by itself.
+        That is after each (re)connection, because what was told in between is gone, and every second, because a
+        notification is only ever a hint. `("", DEAF)` says that the connection is lost. Never ends by itself.
+
+        Args:
+            channels: those listened to.
+            gather: seconds without hearing after each notification: those that come meanwhile are told together, and
+                equal ones once.
         """
         while True:
             with contextlib.suppress(Unavailable):
@@ -186,8 +192,12 @@ class Database:
                         await connection.execute(f"LISTEN {channel}".encode())
                     while True:
                         yield "", ""
-                        async for notice in connection.notifies(timeout=_POLL_SECONDS):
-                            yield notice.channel, notice.payload
+                        end = time.monotonic() + _POLL_SECONDS
+                        while (left := end - time.monotonic()) > 0:
+                            heard = connection.notifies(timeout=left, stop_after=1)
+                            for ring in dict.fromkeys([(each.channel, each.payload) async for each in heard]):
+                                yield ring
+                            await asyncio.sleep(gather)
             yield "", DEAF
             await asyncio.sleep(_RECONNECT_SECONDS)
 

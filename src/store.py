@@ -109,11 +109,23 @@ class PostgresStore:
         """All events that are about a uuid or have it as their actor, in order; looks at every event."""
         return self._select("position(%s::bytea IN state) > 0 ORDER BY notification_id", str(subject).encode())
 
-    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
-        """At most `limit` events after a position, in order; see `events.envelope.EventLog.read`."""
+    def read(
+        self,
+        *,
+        after: int,
+        limit: int,
+        topics: frozenset[str] | None = None,
+        is_tolerant: bool = False,
+        concerns: Callable[[UUID], bool] | None = None,
+    ) -> Page:
+        """At most `limit` events after a position, in order; see `commands.store.Store.read`."""
         rows = self._rows("notification_id > %s ORDER BY notification_id LIMIT %s", after, limit)
         decode = self._decode(is_tolerant=is_tolerant)
-        wanted = [_recorded(row, decode) for row in rows if topics is None or row["topic"] in topics]
+        wanted = [
+            _recorded(row, decode)
+            for row in rows
+            if (topics is None or row["topic"] in topics) and (concerns is None or concerns(row["originator_id"]))
+        ]
         return Page(events=wanted, last=rows[-1]["notification_id"] if rows else after)
 
     def at(self, positions: Sequence[int]) -> Sequence[Recorded]:

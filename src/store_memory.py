@@ -1,7 +1,7 @@
 """The event store in memory: for tests of decisions and for trying things out. Nothing survives the process."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -37,11 +37,23 @@ class MemoryStore:
         """What a command has stored, nothing if it has not been obeyed."""
         return list(self._commands.get(command_id, []))
 
-    def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
+    def read(
+        self,
+        *,
+        after: int,
+        limit: int,
+        topics: frozenset[str] | None = None,
+        is_tolerant: bool = False,
+        concerns: Callable[[UUID], bool] | None = None,
+    ) -> Page:
         """At most `limit` events after a position, in order; all that is in this store can be read."""
         del is_tolerant
         slice_ = self._log[after : after + limit]
-        wanted = [recorded for recorded in slice_ if topics is None or recorded.event.topic() in topics]
+        wanted = [
+            recorded
+            for recorded in slice_
+            if (topics is None or recorded.event.topic() in topics) and (concerns is None or concerns(recorded.stream))
+        ]
         return Page(events=wanted, last=slice_[-1].position if slice_ else after)
 
     def at(self, positions: Sequence[int]) -> Sequence[Recorded]:

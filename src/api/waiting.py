@@ -70,7 +70,7 @@ class Waiting:
         was_deaf = False
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_when_stored())
-            async for channel, payload in self._database.listen(STORED, SHOWN, ACCOUNTS):
+            async for channel, payload in self._database.listen(STORED, SHOWN, ACCOUNTS, gather=_GATHER_SECONDS):
                 self._tell_memories(channel, payload)
                 # a silent second tells nothing; what rang before the connection was there again is not known
                 if (was_deaf and not channel) or channel == ACCOUNTS or UserEvent.kind in payload.split(","):
@@ -78,8 +78,10 @@ class Waiting:
                 was_deaf = payload == DEAF
                 if channel == SHOWN:
                     self._shown.tell(parse_notice(payload))
-                elif not channel or ContainerEvent.kind in payload.split(","):
-                    self._is_look_due |= not channel
+                elif not channel:
+                    self._is_look_due = True
+                    self._stored.set()
+                elif self._has_followers and ContainerEvent.kind in payload.split(","):
                     self._stored.set()
 
     def _tell_memories(self, channel: str, payload: str = "") -> None:
@@ -155,26 +157,34 @@ class Waiting:
             parts = await asyncio.to_thread(self._parts.all)
             self._tell_memories(SHOWN)  # what is in them may not have been heard of yet
             self._shown.tell({part.name: part.position for part in parts})
-        if self._followed or self._everywhere:
+        if self._has_followers:
             await self._read_new()
             return
         head = await asyncio.to_thread(self._store.head)
         # a follower that came while the head was read may await an event before it
-        if not self._followed and not self._everywhere:
+        if not self._has_followers:
             self._position = head
 
+    @property
+    def _has_followers(self) -> bool:
+        return bool(self._followed or self._everywhere)
+
+    def _concerns(self, container_id: UUID) -> bool:
+        """Whether anybody follows a container by now."""
+        return bool(self._everywhere) or container_id in self._followed
+
     async def _read_new(self) -> None:
+        # what a newer program wrote is nothing to these, and no reason to hear no more
+        read = partial(self._store.read, limit=_BATCH, topics=CONTAINER_TOPICS, is_tolerant=True)
         while True:
             position = self._position
-            # what a newer program wrote is nothing to these, and no reason to hear no more
-            read = partial(self._store.read, after=position, limit=_BATCH, topics=CONTAINER_TOPICS, is_tolerant=True)
-            page = await asyncio.to_thread(read)
+            page = await asyncio.to_thread(read, after=position, concerns=self._concerns)
             for recorded in page.events:
                 self._tell_everywhere(recorded)
                 for queue in self._followed.get(recorded.stream, ()):
                     queue.put_nowait(recorded)
             self._position = page.last
-            if page.last == position:
+            if page.last - position < _BATCH:  # a full page ends as far away at least
                 return
 
 

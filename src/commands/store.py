@@ -1,11 +1,11 @@
 """What commands ask of the event store; `calipso.store` and `calipso.store_memory` answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from calipso.events.envelope import Event, EventLog, History, Recorded
+from calipso.events.envelope import Event, EventLog, History, Page, Recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,21 @@ class Store(EventLog, History, Protocol):
         Args:
             versions: of each stream.
             is_tolerant: whether an event that this program cannot read comes as `Unreadable`, and is no error.
+        """
+
+    def read(
+        self,
+        *,
+        after: int,
+        limit: int,
+        topics: frozenset[str] | None = None,
+        is_tolerant: bool = False,
+        concerns: Callable[[UUID], bool] | None = None,
+    ) -> Page:
+        """As `EventLog.read`; of the wanted topics only the events of streams that concern the reader, if it says so.
+
+        `concerns` is asked, maybe by another thread, after the events were read: whoever begins to wait before an
+        event is stored is not missed.
         """
 
     def append(self, events: Sequence[Event], *, expected: Mapping[UUID, int], cause: Cause) -> Sequence[Recorded]:

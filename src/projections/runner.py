@@ -109,11 +109,10 @@ class Runner:
             self._stored = self._seen = self._read_position()
         topics = self.projection.topics
         page = self._log.read(after=self._seen, limit=limit, topics=topics, is_tolerant=topics is None)
-        if page.last == self._seen:
-            return False
+        has_more = page.last - self._seen >= limit  # a full page ends as far away at least
         if not page.events and page.last - self._stored < _LAZY:
             self._seen = page.last
-            return True
+            return has_more
         with self._engine.begin() as connection:
             if self.projection.lock_position(connection) != self._stored:  # another runner was first
                 self._stored = None
@@ -122,7 +121,7 @@ class Runner:
                 self.projection.apply(connection, page.events)
             self.projection.save_position(connection, page.last)
         self._stored = self._seen = page.last
-        return True
+        return has_more
 
     def _read_position(self) -> int:
         with self._engine.begin() as connection:

@@ -133,6 +133,14 @@ def test_reading_in_pages_of_topics(store: Store) -> None:
     assert store.read(after=rest.last, limit=4).last == rest.last
 
 
+def test_reading_what_concerns_the_reader(store: Store) -> None:
+    start, own, other = store.head(), uuid4(), uuid4()
+    store.append([granted(own), granted(other), granted(own), granted(other)], expected={}, cause=cause())
+    page = store.read(after=start, limit=9, concerns=own.__eq__)
+    assert [(recorded.stream, recorded.version) for recorded in page.events] == [(own, 1), (own, 2)]
+    assert page.last == store.head()
+
+
 def test_position_at_a_time(store: Store) -> None:
     user = uuid4()
     stored = store.append([granted(user)], expected={}, cause=cause())[0]

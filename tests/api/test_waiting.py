@@ -1,0 +1,107 @@
+"""Who waits for events hears them, also who comes while they are being read; of others nothing is made."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from tests.builders import container_requested, starting
+
+from calipso.api.waiting import Following, Waiting
+from calipso.codec import Codec
+from calipso.commands.dispatch import cause_of
+from calipso.database import Database
+from calipso.events.container import ContainerRequested, ContainerStarting
+from calipso.events.envelope import Event, Page
+from calipso.parts import PARTS_DDL, Parts
+from calipso.store import PostgresStore
+from calipso.vault import MemorySubjectKeys
+
+
+class SlowStore(PostgresStore):
+    """A store whose readers wait at a gate until it is opened; `is_reached` when one is there."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, Codec(MemorySubjectKeys()))
+        self.gate, self.is_reached = threading.Event(), threading.Event()
+
+    def read(self, **given: Any) -> Page:  # noqa: ANN401 - passed on
+        self.is_reached.set()
+        assert self.gate.wait(20)
+        return super().read(**given)
+
+    async def add(self, *events: Event) -> None:
+        await asyncio.to_thread(self.append, events, expected={}, cause=cause_of("service:test"))
+
+
+@pytest.fixture
+def database(make_database: Callable[[], str]) -> Iterator[Database]:
+    made = Database(make_database())
+    with made.connect() as connection:
+        connection.execute(PARTS_DDL.encode())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(database: Database) -> SlowStore:
+    made = SlowStore(database)
+    made.migrate()
+    return made
+
+
+@asynccontextmanager
+async def listening(database: Database, store: SlowStore) -> AsyncIterator[Waiting]:
+    waiting = Waiting(database, store, Parts(database))
+    await waiting.begin()
+    running = asyncio.create_task(waiting.run())
+    try:
+        yield waiting
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def container_of(following: Following, event_type: type[ContainerRequested | ContainerStarting]) -> UUID | None:
+    heard = await following.first_of(event_type, until=datetime.now(UTC) + timedelta(seconds=20))
+    return heard.stream if heard else None
+
+
+async def test_who_comes_while_events_are_read_misses_nothing(database: Database, store: SlowStore) -> None:
+    first, second, third = uuid4(), uuid4(), uuid4()
+    async with listening(database, store) as waiting:
+        with waiting.following(first) as one:
+            await store.add(container_requested(first))
+            assert await asyncio.to_thread(store.is_reached.wait, 20)
+            with waiting.following(second) as two, waiting.following_all() as everywhere:
+                await store.add(container_requested(second), container_requested(third))
+                store.gate.set()
+                assert await container_of(one, ContainerRequested) == first
+                assert await container_of(two, ContainerRequested) == second
+                async with asyncio.timeout(20):
+                    heard = [await everywhere.unread.get() for _ in (first, second, third)]
+                assert [recorded.stream for recorded in heard if recorded] == [first, second, third]
+
+
+async def test_who_follows_one_container_hears_nothing_of_others(database: Database, store: SlowStore) -> None:
+    store.gate.set()
+    other, own = (container_requested(uuid4()) for _ in range(2))
+    async with listening(database, store) as waiting:
+        with waiting.following(own.container_id) as following:
+            await store.add(other, own, starting(other), starting(own))
+            assert await container_of(following, ContainerRequested) == own.container_id
+            assert await container_of(following, ContainerStarting) == own.container_id
+
+
+async def test_what_was_stored_while_nobody_followed_hides_nothing_new(database: Database, store: SlowStore) -> None:
+    store.gate.set()
+    old, new = (container_requested(uuid4()) for _ in range(2))
+    async with listening(database, store) as waiting:
+        await store.add(*(container_requested(uuid4()) for _ in range(700)), old)
+        with waiting.following(new.container_id) as following:
+            await store.add(starting(old), new)
+            assert await container_of(following, ContainerRequested) == new.container_id
