@@ -9,9 +9,8 @@ transaction.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid5
@@ -23,11 +22,11 @@ from psycopg.sql import SQL
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from calipso.codec import Codec, Decoded
-from calipso.commands.store import Cause
+from calipso.commands.gathering import Gatherer
+from calipso.commands.store import Append, Cause
 from calipso.database import Database
 from calipso.errors import StaleVersion, Unavailable, UnreadableEvent
 from calipso.events.envelope import Event, Page, Recorded
-from calipso.gathering import Gatherer
 from calipso.store_schema import APPEND, APPEND_FUNCTION, CLOSE_FUNCTION, DROP_OLD_FUNCTION, LOAD_NEWER, TABLE
 
 _AGAIN = Retrying(
@@ -42,24 +41,6 @@ _LAST_AT_MOST = (
     "SELECT notification_id, recorded_at FROM stored_events WHERE notification_id <= %s "
     "ORDER BY notification_id DESC LIMIT 1"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Append:
-    """One command's events on their way to the store."""
-
-    events: Sequence[Event]
-    states: Sequence[bytes]
-    expected: Mapping[UUID, int]
-    cause: Cause
-
-    @cached_property
-    def writes(self) -> frozenset[UUID]:
-        return frozenset(event.stream for event in self.events)
-
-    @cached_property
-    def reads(self) -> frozenset[UUID]:
-        return frozenset(self.expected)
 
 
 class _Recorder(PostgresApplicationRecorder):
@@ -82,7 +63,7 @@ class PostgresStore:
     def __init__(self, database: Database, codec: Codec) -> None:
         self._database = database
         self._codec = codec
-        self._gatherer: Gatherer[_Append, Sequence[Recorded]] = Gatherer(self._append)
+        self._gatherer: Gatherer[Append, Sequence[Recorded]] = Gatherer(self.append_all)
 
     def migrate(self) -> None:
         """Make the table and the function where they are missing."""
@@ -147,32 +128,35 @@ class PostgresStore:
             return last(found)[0]
 
     def append(self, events: Sequence[Event], *, expected: Mapping[UUID, int], cause: Cause) -> Sequence[Recorded]:
-        """Store events of one or more streams, all or none; see `commands.store.Store.append`."""
-        states = [
-            self._codec.encode(
-                event, actor=cause.actor, correlation_id=cause.correlation_id, causation_id=cause.causation_id
-            )
-            for event in events
-        ]
-        job = _Append(events=events, states=states, expected=expected, cause=cause)
-        try:
-            stored = self._gatherer.put(job)
-        except Unavailable:
-            # an attempt whose outcome is unknown is repeated: the command id lets it find its own success
-            stored = _AGAIN(self._gatherer.put, job)
-        return stored or self.of_command(cause.command_id)
+        """Store what one command stores; see `commands.store.Store.append`."""
+        return self._gatherer.put(Append(events=events, expected=expected, cause=cause))
 
-    def _append(self, jobs: Sequence[_Append]) -> Sequence[Sequence[Recorded] | StaleVersion]:
-        """Store commands that do not touch each other's streams; no events for one that was stored before."""
+    def append_all(self, appends: Sequence[Append]) -> Sequence[Sequence[Recorded] | StaleVersion]:
+        """Store what several commands store; see `commands.store.Store.append_all`."""
+        states = [self._encoded(event, append.cause) for append in appends for event in append.events]
+        try:
+            rows = self._append(appends, states)
+        except Unavailable:
+            # an attempt whose outcome is unknown is repeated: the command ids let it find its own success
+            rows = _AGAIN(self._append, appends, states)
+        pairs = zip(appends, _answers(appends, rows), strict=True)
+        # one that was stored before has no rows
+        return [answer or self.of_command(append.cause.command_id) for append, answer in pairs]
+
+    def _encoded(self, event: Event, cause: Cause) -> bytes:
+        return self._codec.encode(
+            event, actor=cause.actor, correlation_id=cause.correlation_id, causation_id=cause.causation_id
+        )
+
+    def _append(self, jobs: Sequence[Append], states: Sequence[bytes]) -> Sequence[Any]:
+        """The rows that the server function answers."""
         guards = [(number, *guard) for number, job in enumerate(jobs, 1) for guard in job.expected.items()]
         events = [(number, event.stream, event.topic()) for number, job in enumerate(jobs, 1) for event in job.events]
         kinds = ",".join({event.kind for job in jobs for event in job.events})
-        states = [state for job in jobs for state in job.states]
         commands = _array(job.cause.command_id for job in jobs)
-        parameters = (commands, *_arrays(events, 3), states, *_arrays(guards, 3), kinds)
+        parameters = (commands, *_arrays(events, 3), list(states), *_arrays(guards, 3), kinds)
         with self._database.appending() as connection:
-            rows = connection.cursor(row_factory=namedtuple_row).execute(APPEND, parameters, prepare=True).fetchall()
-        return _answers(jobs, rows)
+            return connection.cursor(row_factory=namedtuple_row).execute(APPEND, parameters, prepare=True).fetchall()
 
     def _decode(self, *, is_tolerant: bool) -> Callable[[str, bytes], Decoded]:
         return self._codec.decode_anyway if is_tolerant else self._codec.decode
@@ -233,7 +217,7 @@ def _array(values: Iterable[int | str | UUID]) -> str:
     return f"{{{','.join(map(str, values))}}}"
 
 
-def _answers(jobs: Sequence[_Append], rows: Sequence[Any]) -> Sequence[Sequence[Recorded] | StaleVersion]:
+def _answers(jobs: Sequence[Append], rows: Sequence[Any]) -> Sequence[Sequence[Recorded] | StaleVersion]:
     """What the server function says to each job."""
     answers: list[list[Recorded] | StaleVersion] = [[] for _ in jobs]
     for row in rows:
@@ -245,7 +229,7 @@ def _answers(jobs: Sequence[_Append], rows: Sequence[Any]) -> Sequence[Sequence[
     return [sorted(answer, key=attrgetter("position")) if isinstance(answer, list) else answer for answer in answers]
 
 
-def _stored(job: _Append, row: Any) -> Recorded:  # noqa: ANN401 - a row of the server function
+def _stored(job: Append, row: Any) -> Recorded:  # noqa: ANN401 - a row of the server function
     event = job.events[row.place]
     return Recorded(
         id=event_id(job.cause.command_id, row.place),

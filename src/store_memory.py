@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from calipso.codec import Codec
-from calipso.commands.store import Cause
+from calipso.commands.store import Append, Cause
 from calipso.errors import StaleVersion
 from calipso.events.envelope import Event, Page, Recorded
 from calipso.store import event_id
@@ -80,6 +80,16 @@ class MemoryStore:
             if stored:
                 self._commands[cause.command_id] = stored
             return list(stored)
+
+    def append_all(self, appends: Sequence[Append]) -> Sequence[Sequence[Recorded] | StaleVersion]:
+        """Store what several commands store; see `commands.store.Store.append_all`."""
+        return [self._answer(append) for append in appends]
+
+    def _answer(self, append: Append) -> Sequence[Recorded] | StaleVersion:
+        try:
+            return self.append(append.events, expected=append.expected, cause=append.cause)
+        except StaleVersion as error:
+            return error
 
     def _store(self, event: Event, index: int, cause: Cause) -> Recorded:
         state = self._codec.encode(

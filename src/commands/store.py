@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 from uuid import UUID
 
+from calipso.errors import StaleVersion
 from calipso.events.envelope import Event, EventLog, History, Page, Recorded
 
 
@@ -19,6 +21,32 @@ class Cause:
     actor: str
     correlation_id: UUID
     causation_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Append:
+    """What one command stores, all or nothing.
+
+    Args:
+        events: what happened, in order.
+        expected: the version at which each stream was read, also of streams that get no event. A stream of an event
+            that is not named here takes it at whatever version it has.
+        cause: who caused it; a command id that is stored already gives what it stored then.
+    """
+
+    events: Sequence[Event]
+    expected: Mapping[UUID, int]
+    cause: Cause
+
+    @cached_property
+    def writes(self) -> frozenset[UUID]:
+        """The streams that get events."""
+        return frozenset(event.stream for event in self.events)
+
+    @cached_property
+    def reads(self) -> frozenset[UUID]:
+        """The streams whose versions are checked."""
+        return frozenset(self.expected)
 
 
 class Store(EventLog, History, Protocol):
@@ -51,16 +79,20 @@ class Store(EventLog, History, Protocol):
         """
 
     def append(self, events: Sequence[Event], *, expected: Mapping[UUID, int], cause: Cause) -> Sequence[Recorded]:
-        """Store events of one or more streams, all or none.
-
-        Args:
-            events: what happened, in order.
-            expected: the version at which each stream was read, also of streams that get no event. A stream of an
-                event that is not named here takes it at whatever version it has.
-            cause: who caused it; a command id that is stored already gives what it stored then.
+        """Store what one command stores; the arguments are those of `Append`.
 
         Raises:
             StaleVersion: a stream has another version by now; nothing was stored.
+            Unavailable: the store does not answer.
+        """
+
+    def append_all(self, appends: Sequence[Append]) -> Sequence[Sequence[Recorded] | StaleVersion]:
+        """Store what several commands store, of which none writes a stream that another touches.
+
+        Returns:
+            The answer to each: what was stored, or that a stream has another version by now.
+
+        Raises:
             Unavailable: the store does not answer.
         """
 

@@ -1,5 +1,6 @@
 """Whatever commands come, in whatever order and between whichever calls of others: the quota holds."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -132,7 +133,7 @@ scripts, slips = st.lists(steps, min_size=8, max_size=60), st.lists(st.booleans(
 
 @dataclass
 class World:
-    """A store, and one dispatcher for each of two processes, which take turns."""
+    """A store, and dispatchers of processes, which take turns; who is in the middle of a command is not free."""
 
     store: InterruptedStore = field(default_factory=InterruptedStore)
     minutes: int = 0
@@ -140,19 +141,22 @@ class World:
 
     def __post_init__(self) -> None:
         self.store.append(FACTS, expected={}, cause=cause_of("service:test"))
-        self.processes = [self.process(), self.process()]
+        self.free = deque([self.process(), self.process()])
 
     def process(self) -> Dispatcher:
         return Dispatcher(self.store, POLICY, clock=lambda: NOW + timedelta(minutes=self.minutes))
 
     def issue(self, command: object, cause: Cause) -> Sequence[Recorded] | Refused | None:
         """What was stored or refused; None when something else was said against it."""
+        process = self.free.popleft() if self.free else self.process()
         try:
-            return self.processes[len(self.outcomes) % 2].dispatch(command, cause)
+            return process.dispatch(command, cause)
         except Refused as refused:
             return refused
         except CalipsoError:
             return None
+        finally:
+            self.free.append(process)
 
     def run(self, script: Iterable[object], slips: Iterable[bool] = ()) -> None:
         """Issue all commands; each `slip` lets the next command through in the middle of the one before."""
@@ -224,7 +228,7 @@ def test_the_quota_holds_under_any_interleaving(script: list[object], turns: lis
     world = World()
     world.run(script, turns)
     quotas, containers = check_log(world.log())
-    for dispatcher in (*world.processes, world.process()):
+    for dispatcher in (*world.free, world.process()):
         assert {user_id: dispatcher.state(QUOTA, quota_stream(user_id)) for user_id in quotas} == quotas
         assert {key: dispatcher.state(CONTAINER, key) for key in containers} == containers
 

@@ -174,23 +174,24 @@ def test_the_same_wish_twice(store: InterruptedStore, call: int) -> None:
 def all_at_once(
     store: InterruptedStore, processes: Sequence[Dispatcher], commands: Sequence[object]
 ) -> list[CalipsoError | None]:
-    """Issue commands in threads, each of which has decided before any of them has stored anything."""
-    everybody = threading.Barrier(len(commands), timeout=60)
-    store.before_append = first_time_in_each_thread(everybody.wait)
+    """Issue commands in threads at one time; every process has decided before any of them has stored anything."""
+    together = threading.Barrier(len(commands), timeout=60)
+    store.before_append = first_times(len(processes), threading.Barrier(len(processes), timeout=60).wait)
 
     def issue_one(number: int) -> CalipsoError | None:
+        together.wait()
         return issue(processes[number % len(processes)], commands[number])
 
     with ThreadPoolExecutor(len(commands)) as pool:
         return list(pool.map(issue_one, range(len(commands))))
 
 
-def first_time_in_each_thread(action: Callable[[], object]) -> Callable[[], None]:
-    here = threading.local()
+def first_times(number: int, action: Callable[[], object]) -> Callable[[], None]:
+    """Acts at the first calls; a process stores one batch at a time, so they come from as many processes."""
+    calls = iter(range(number))
 
     def act() -> None:
-        if not hasattr(here, "acted"):
-            here.acted = True
+        if next(calls, None) is not None:
             action()
 
     return act

@@ -53,35 +53,37 @@ class Points:
 
     def lay(self) -> None:
         """Lay points around every write, runtime call and acknowledgement of this process."""
-        self._around(PostgresStore, "append", lambda _, events, **__: f"append {_names(events)}")
+        self._around(
+            PostgresStore, "append_all", lambda _, appends: [f"append {_names(one.events)}" for one in appends]
+        )
         for call in _RUNTIME_CALLS:
-            self._around(DockerRuntime, call, lambda *_, _call=call, **__: f"runtime {_call}")
+            self._around(DockerRuntime, call, lambda *_, _call=call, **__: [f"runtime {_call}"])
         for call in _ENGINE_CALLS:
-            self._around(APIClient, call, lambda *_, _call=call, **__: f"engine {_call}")
-        self._around(Bus, "_publish", lambda _, message, __: f"publish {_event_of(message.subject)}")
-        self._around(Delivery, "done", lambda delivery: f"acknowledge {_event_of(delivery.raw[0])}")
+            self._around(APIClient, call, lambda *_, _call=call, **__: [f"engine {_call}"])
+        self._around(Bus, "_publish", lambda _, message, __: [f"publish {_event_of(message.subject)}"])
+        self._around(Delivery, "done", lambda delivery: [f"acknowledge {_event_of(delivery.raw[0])}"])
         for projection in {*map(type, read_models()), Guacamole}:
             self._around(projection, "apply", self._applying)
         self._around(Runner, "_step", self._committing)
 
-    def _applying(self, projection: Any, *_: object) -> str:  # noqa: ANN401 - any projection
+    def _applying(self, projection: Any, *_: object) -> Sequence[str]:  # noqa: ANN401 - any projection
         self._applied.add(projection.name)
-        return f"apply {projection.name}"
+        return [f"apply {projection.name}"]
 
-    def _committing(self, runner: Runner, *_: object) -> str:
+    def _committing(self, runner: Runner, *_: object) -> Sequence[str]:
         """Only a step that applied something is a point, and only its end: its beginning tells nothing yet."""
         name = runner.projection.name
         if name not in self._applied:
-            return ""
+            return []
         self._applied.remove(name)
-        return f"commit {name}"
+        return [f"commit {name}"]
 
-    def _around(self, owner: type, method: str, name: Callable[..., str]) -> None:
+    def _around(self, owner: type, method: str, names: Callable[..., Sequence[str]]) -> None:
         inner = getattr(owner, method)
 
         def tell(when: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            if said := name(*arguments, **named):
-                self.at(f"{when} {said}")
+            for name in names(*arguments, **named):
+                self.at(f"{when} {name}")
 
         @functools.wraps(inner)
         def blocking(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as the method that it wraps

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from tests.conftest import wait_until
 
+from calipso.commands.gathering import Gatherer
 from calipso.errors import CalipsoError, StaleVersion, Unavailable
-from calipso.gathering import Gatherer
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,9 @@ class Job:
     name: str
     writes: frozenset[UUID] = field(default_factory=lambda: frozenset({uuid4()}))
     reads: frozenset[UUID] = frozenset()
+
+
+Store = Callable[[Sequence[Job]], Sequence[str | CalipsoError | None]]
 
 
 class Held:
@@ -37,9 +40,9 @@ class Held:
 
 
 @contextmanager
-def waiting_behind_one(held: Held, jobs: Sequence[Job]) -> Iterator[list[Future[str]]]:
+def waiting_behind_one(held: Held, jobs: Sequence[Job], store: Store | None = None) -> Iterator[list[Future[str]]]:
     """The jobs wait, in their order, while a first one is being stored; after the block all are stored."""
-    gatherer: Gatherer[Job, str] = Gatherer(held)
+    gatherer: Gatherer[Job, str] = Gatherer(store or held)
     with ThreadPoolExecutor(len(jobs) + 1) as pool:
         first = pool.submit(gatherer.put, Job("first"))
         wait_until(lambda: len(held.batches) == 1, "the first job to be stored")
@@ -145,6 +148,27 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting() -> None:
         assert second.result(10) == "second"
         with pytest.raises(KeyboardInterrupt):
             first.result(10)
+
+
+def test_one_that_must_be_tried_again_is_the_first_of_the_next() -> None:
+    held, again = Held(), ["again b"]
+
+    def store(jobs: Sequence[Job]) -> Sequence[str | CalipsoError | None]:
+        answers = held(jobs)
+        tried = [job.name for job in jobs if job.name in again]
+        again[:] = [name for name in again if name not in tried]
+        return [None if job.name in tried else answer for job, answer in zip(jobs, answers, strict=True)]
+
+    with waiting_behind_one(held, [Job("a"), Job("again b"), Job("c")], store) as futures:
+        pass
+    assert [future.result() for future in futures] == ["a", "again b", "c"]
+    assert held.batches == [["first"], ["a", "again b", "c"], ["again b"]]
+
+
+def test_a_leader_goes_on_until_its_own_is_answered() -> None:
+    answers: Iterator[Sequence[str | None]] = iter([[None], [None], ["done"]])
+    gatherer: Gatherer[Job, str] = Gatherer(lambda _: next(answers))
+    assert gatherer.put(Job("a")) == "done"
 
 
 def test_many_threads_and_many_jobs_all_are_answered() -> None:

@@ -47,15 +47,30 @@ class _Waiting(Generic[J, R]):
         return self.answer
 
 
+class Touched:
+    """The streams of those that came before."""
+
+    def __init__(self) -> None:
+        self._written: set[UUID] = set()
+        self._all: set[UUID] = set()
+
+    def admits(self, job: Job) -> bool:
+        """Whether a job may go with those before; in any case it holds back those behind it that touch its streams."""
+        is_free = job.writes.isdisjoint(self._all) and job.reads.isdisjoint(self._written)
+        self._written |= job.writes
+        self._all |= job.writes | job.reads
+        return is_free
+
+
 class Gatherer(Generic[J, R]):
     """Stores jobs of many threads, as many at a time as wait.
 
     Args:
         store: stores jobs, all in one transaction, and gives the answer to each; a `CalipsoError` of one of them is its
-            answer, and hinders no other.
+            answer, and hinders no other. None says that it must be tried again, with those that come next.
     """
 
-    def __init__(self, store: Callable[[Sequence[J]], Sequence[R | CalipsoError]]) -> None:
+    def __init__(self, store: Callable[[Sequence[J]], Sequence[R | CalipsoError | None]]) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting[J, R]] = deque()
@@ -74,42 +89,43 @@ class Gatherer(Generic[J, R]):
         if not own.leads:
             own.woken.wait()
         if own.leads:
-            self._lead()
+            self._lead(own)
         return own.result()
 
-    def _lead(self) -> None:
-        """Store one batch, in which the leader's own job always is: it waits the longest."""
+    def _lead(self, own: _Waiting[J, R]) -> None:
+        """Store until the leader's own job is answered, which is in every batch: it waits the longest."""
+        while own.answer is None:
+            with self._lock:
+                batch = self._take()
+            answers: Sequence[R | Exception | None] = [Unavailable("the event store", "interrupted") for _ in batch]
+            try:
+                answers = self._stored([waiting.job for waiting in batch])
+            finally:  # also when the thread is ended: nobody may wait for it
+                self._answer(own, list(zip(batch, answers, strict=True)))
+
+    def _answer(self, own: _Waiting[J, R], answered: Sequence[tuple[_Waiting[J, R], R | Exception | None]]) -> None:
         with self._lock:
-            batch = self._take()
-        try:
-            answers = self._stored([waiting.job for waiting in batch])
-        except BaseException:  # the thread is ended: nobody may wait for it
-            answers = [Unavailable("the event store", "interrupted") for _ in batch]
-            raise
-        finally:
+            self._waiting.extendleft(reversed([waiting for waiting, answer in answered if answer is None]))
+        for waiting, answer in answered:
+            waiting.answer = answer
+        if own.answer is not None:
             self._hand_over()
-            for waiting, answer in zip(batch, answers, strict=True):
-                waiting.answer = answer
+        for waiting, answer in answered:
+            if answer is not None:
                 waiting.woken.set()
 
     def _take(self) -> list[_Waiting[J, R]]:
         """The first of those that wait that do not touch one stream, in their order; the others stay, in theirs."""
         taken: list[_Waiting[J, R]] = []
         left: list[_Waiting[J, R]] = []
-        written: set[UUID] = set()
-        touched: set[UUID] = set()
+        touched = Touched()
         while self._waiting and len(taken) < _MOST and len(taken) + len(left) < _LOOKED_THROUGH:
             waiting = self._waiting.popleft()
-            job = waiting.job
-            # one that is left keeps back those behind it that touch its streams
-            is_free = job.writes.isdisjoint(touched) and job.reads.isdisjoint(written)
-            (taken if is_free else left).append(waiting)
-            written |= job.writes
-            touched |= job.writes | job.reads
+            (taken if touched.admits(waiting.job) else left).append(waiting)
         self._waiting.extendleft(reversed(left))
         return taken
 
-    def _stored(self, jobs: Sequence[J]) -> Sequence[R | Exception]:
+    def _stored(self, jobs: Sequence[J]) -> Sequence[R | Exception | None]:
         try:
             return self._store(jobs)
         except Unavailable as error:
