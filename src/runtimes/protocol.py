@@ -153,6 +153,9 @@ class ContainerRuntime(Protocol):
     def stop(self, container_id: UUID, *, grace: timedelta) -> None:
         """End the container's process, by force after the grace; nothing happens when it has ended or is not there.
 
+        What ran is observed as exited when this returns, and until it is removed; with its exit code, or with 137 where
+        the target has lost it.
+
         Raises:
             RuntimeFailed: the process could not be ended.
         """

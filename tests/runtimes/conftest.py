@@ -65,6 +65,12 @@ def double_binding(kubernetes_double: Double, tmp_path: Path) -> Iterator[Double
 
 
 @pytest.fixture
+def end_codes() -> frozenset[int]:
+    """What a target tells of a process that ended well when it was stopped."""
+    return frozenset({0})
+
+
+@pytest.fixture
 def open_root() -> Iterator[Path]:
     """A root that everybody can reach, and in which everybody may make folders."""
     with tempfile.TemporaryDirectory(dir="/tmp") as made:

@@ -215,23 +215,28 @@ class ApiContract:
         assert (ended["ready"], ended["restartCount"], bool(ended["imageID"])) == (False, 0, True)
         assert ask.watch(events[-2]["object"]["metadata"]["resourceVersion"]) == events[-1:]
 
-    def test_a_pod_over_its_time_has_failed(self, ask: Asker, tiny: Callable[[str], str]) -> None:
+    def test_a_pod_that_is_held_stays_when_its_process_has_ended(
+        self, ask: Asker, tiny: Callable[[str], str], end_codes: frozenset[int]
+    ) -> None:
         ask.pod(tiny("silent"))
         wait_until(lambda: "running" in ask.state())
-        place = f"{CORE}/pods/{ask.name}"
-        assert ask("PATCH", place, {"spec": {"activeDeadlineSeconds": 1}}, kind=MERGE)[0] == 200
+        place, hold = f"{CORE}/pods/{ask.name}", "calipso.test/hold"
         for change, field in (
-            ({"activeDeadlineSeconds": 100}, "spec.activeDeadlineSeconds"),
-            ({"restartPolicy": "Always"}, "spec"),
+            ({"spec": {"restartPolicy": "Always"}}, "spec"),
+            ({"metadata": {"finalizers": ["held"]}}, "metadata.finalizers[0]"),
         ):
-            status, answer = ask("PATCH", place, {"spec": change}, kind=MERGE)
+            status, answer = ask("PATCH", place, change, kind=MERGE)
             assert (status, answer["details"]["causes"][0]["field"]) == (422, field)
-        wait_until(lambda: ask.look()["status"]["phase"] == "Failed")
-        told = ask.look()["status"]
-        assert told["reason"] == "DeadlineExceeded"
-        assert told["message"] == "Pod was active on the node longer than the specified deadline"
-        # what has failed goes at once
-        ask("DELETE", place, {"gracePeriodSeconds": 30})
+        status, held = ask("PATCH", place, {"metadata": {"finalizers": [hold]}}, kind=MERGE)
+        assert (status, held["metadata"]["finalizers"]) == (200, [hold])
+        ask("DELETE", place, {"gracePeriodSeconds": 2})
+        # the node takes longer to tidy up, and tells so
+        wait_until(lambda: ask.look()["metadata"]["deletionGracePeriodSeconds"] == 0, seconds=40)
+        assert "running" not in ask.state()
+        assert ask.state().get("terminated", {"exitCode": 137})["exitCode"] in end_codes
+        told = ask("PATCH", place, {"metadata": {"finalizers": ["calipso.test/late"]}}, kind=MERGE)
+        assert (told[0], told[1]["details"]["causes"][0]["field"]) == (422, "metadata.finalizers")
+        assert ask("PATCH", place, {"metadata": {"$deleteFromPrimitiveList/finalizers": [hold]}}, kind=MERGE)[0] == 200
         assert ask("GET", place)[0] == 404
 
     def test_a_running_pod_has_its_grace(self, ask: Asker, tiny: Callable[[str], str]) -> None:

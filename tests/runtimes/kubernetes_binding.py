@@ -163,6 +163,12 @@ class KubernetesBinding(ABC):
 
         return is_as_it_was
 
+    def hold(self, name: str, by: str | None) -> None:
+        """Let somebody hold a pod by a finalizer, or nobody any more."""
+        body = {"metadata": {"finalizers": [by] if by else None}}
+        with contextlib.suppress(NotFoundException):
+            self.core.patch_namespaced_pod(name, "default", body, _preload_content=False)
+
     def is_occupied(self, name: str) -> bool:
         found = self.pod(name)
         return _STRANGER in found.metadata.labels and found.status.phase == "Running"
@@ -195,6 +201,8 @@ class KubernetesBinding(ABC):
         labels = [f"calipso.eu/installation={who}-{self.installation}"[:90] for who in ("ours", "theirs")]
         networking = client.NetworkingV1Api(self.api)
         for label in (*labels, f"{_STRANGER}={self.installation}"):
+            for pod in self.core.list_namespaced_pod("default", label_selector=label).items:
+                self.hold(str(pod.metadata.name if pod.metadata else ""), None)
             self.core.delete_collection_namespaced_pod("default", label_selector=label, grace_period_seconds=0)
             self.core.delete_collection_namespaced_secret("default", label_selector=label)
             networking.delete_collection_namespaced_network_policy("default", label_selector=label)

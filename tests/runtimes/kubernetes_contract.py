@@ -17,7 +17,7 @@ from tests.runtimes.orders import IDENTITY, order, wait_until
 from calipso.errors import Unavailable
 from calipso.events.values import FailureReason, Protocol, Resources
 from calipso.runtimes.looking import why_not_yet
-from calipso.runtimes.protocol import Order, RuntimeFailed
+from calipso.runtimes.protocol import Order, RuntimeFailed, Status
 
 
 class KubernetesContract:
@@ -51,6 +51,44 @@ class KubernetesContract:
         usable(runtime, desktop)
         runtime.remove(desktop.request.container_id)
         assert things(binding, desktop.request.container_id) == []
+
+    def test_what_is_stopped_is_held_until_it_is_removed_and_by_nobody_else(
+        self, binding: KubernetesBinding, desktop: Order, end_codes: frozenset[int]
+    ) -> None:
+        runtime, container_id = binding.runtime(), desktop.request.container_id
+        usable(runtime, desktop)
+        binding.hold(desktop.name, "calipso.test/hold")
+        runtime.stop(container_id, grace=timedelta(seconds=5))
+        # its node may have its log no more
+        assert not any("unable" in line for line in runtime.logs(container_id, lines=10))
+        binding.lose(desktop.name)
+        seen = runtime.observe(container_id)
+        assert seen is not None
+        assert seen.status is Status.EXITED
+        assert seen.exit_code in end_codes
+
+        runtime.remove(container_id)
+        assert binding.pod(desktop.name).metadata.finalizers == ["calipso.test/hold"]
+        binding.hold(desktop.name, None)
+        assert runtime.observe(container_id) is None
+
+    def test_what_somebody_deletes_meanwhile_is_waited_for(self, binding: KubernetesBinding) -> None:
+        runtime, wanted = binding.runtime(), order(binding.image("stubborn"))
+        usable(runtime, wanted)
+        binding.core.delete_namespaced_pod(wanted.name, "default", grace_period_seconds=2)
+        runtime.stop(wanted.request.container_id, grace=timedelta(seconds=5))
+        seen = runtime.observe(wanted.request.container_id)
+        assert seen is None or seen.status is Status.EXITED
+
+    def test_what_has_not_begun_is_stopped_at_once(self, binding: KubernetesBinding) -> None:
+        runtime, wanted = binding.runtime(), order(binding.image("missing"))
+        runtime.start(wanted)
+        wait_until(lambda: binding.pod(wanted.name).spec.node_name)
+        runtime.stop(wanted.request.container_id, grace=timedelta(seconds=5))
+        seen = runtime.observe(wanted.request.container_id)
+        assert seen is None or seen.status is Status.EXITED
+        runtime.remove(wanted.request.container_id)
+        assert things(binding, wanted.request.container_id) == []
 
     def test_a_pod_has_no_privileges(self, binding: KubernetesBinding, desktop: Order) -> None:
         usable(binding.runtime(), desktop)

@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.kubernetes import objects
-from calipso.runtimes.kubernetes.answer import counts_as_over, is_held_up, observed, with_warning
+from calipso.runtimes.kubernetes.answer import is_going, is_held_up, observed, with_warning
 from calipso.runtimes.kubernetes.cluster import Connection, is_refusal, words
 from calipso.runtimes.kubernetes.known import KnownFolders
 from calipso.runtimes.kubernetes.namespace import Namespace
@@ -24,9 +24,10 @@ from calipso.runtimes.protocol import Observation, Order, RuntimeFailed, Status,
 
 _NOT_FOUND, _BAD_REQUEST = 404, 400
 _POLL_SECONDS, _LONGEST_POLL_SECONDS, _GROWTH = 0.1, 0.5, 1.2
-_TELLING_SECONDS = 6.0  # a second until the pod's time is over, and what the kubelet takes to tell
 _END_SECONDS = 30.0  # some kubelets tell late of an end
 _LOG_LINE_LENGTH = 1000
+_HOLD = "calipso.eu/stopped"  # the finalizer of a stopped pod
+_LOG_IS_GONE = "unable to retrieve container logs for "
 
 
 class KubernetesRuntime:
@@ -117,7 +118,7 @@ class KubernetesRuntime:
         }
 
     def logs(self, container_id: UUID, *, lines: int) -> tuple[str, ...]:
-        """The last lines of the container's log, none when it is not there or has not begun."""
+        """The last lines of the container's log, none when it is not there any more or has not begun."""
         if self.observe(container_id) is None:
             return ()
         with self._connection.api() as api:
@@ -132,6 +133,8 @@ class KubernetesRuntime:
                 if error.status in {_NOT_FOUND, _BAD_REQUEST}:
                     return ()
                 raise
+        if text.startswith(_LOG_IS_GONE):
+            return ()
         return tuple(line[:_LOG_LINE_LENGTH] for line in text.splitlines()[-lines:])
 
     def stop(self, container_id: UUID, *, grace: timedelta) -> None:
@@ -228,6 +231,8 @@ class KubernetesRuntime:
         for kind in ("service", "pod", "secret", "network_policy"):
             found = self._own(made.read(kind, name), container_id)
             if found is not None:
+                if _HOLD in (found["metadata"].get("finalizers") or ()):
+                    made.let_go(kind, name, _HOLD)
                 made.delete(kind, name, found["metadata"]["uid"])
 
     def _observation(
@@ -242,26 +247,16 @@ class KubernetesRuntime:
         return observed(pod, container_id, host=host, port=port)
 
     def _end(self, made: Namespace, found: Observation, grace: float) -> None:
+        """Delete the pod, which ends its process, and hold it: so it stays to be looked at."""
         pod = made.read("pod", found.name)
-        if pod is not None and not pod["spec"].get("nodeName"):
-            # no kubelet hears of it; it goes at once, unless it is given to a node at this moment
-            made.delete("pod", found.name, found.runtime_id, seconds=1)
-            if self._has_ended(made, found, 0):
-                return
-        # a pod whose time is over is ended by its kubelet, and stays to be looked at; the least is one second
-        made.patch("pod", found.name, {"spec": {"activeDeadlineSeconds": 1}})
-        if self._has_ended(made, found, grace + _TELLING_SECONDS):
-            return
-        # some kubelets do not tell of an end by force; but a pod goes only when its process has ended
-        made.delete("pod", found.name, found.runtime_id, seconds=1)
-        if self._has_ended(made, found, _END_SECONDS / 2):
-            return
-        # nor of any end, when they have much to do; but they have ended what they count as failed
-        if counts_as_over(made.read("pod", found.name)):
-            made.delete("pod", found.name, found.runtime_id)
-        if self._has_ended(made, found, _END_SECONDS / 2):
-            return
-        raise RuntimeFailed(reason=FailureReason.REJECTED, detail=f"not ended by its node in {_END_SECONDS:.0f} s")
+        # what no kubelet has goes at once, and what is going cannot be held any more
+        if pod is not None and pod["spec"].get("nodeName") and not is_going(pod):
+            made.patch("pod", found.name, {"metadata": {"finalizers": [_HOLD]}})
+        # no grace at all would mean not to wait for the node
+        made.delete("pod", found.name, found.runtime_id, seconds=max(1, math.ceil(grace)))
+        if not self._has_ended(made, found, grace + _END_SECONDS):
+            detail = f"not ended by its node in {_END_SECONDS:.0f} s after the grace"
+            raise RuntimeFailed(reason=FailureReason.REJECTED, detail=detail)
 
     def _has_ended(self, made: Namespace, before: Observation, seconds: float) -> bool:
         """Wait until the process has ended; whether that came to be in time."""

@@ -22,7 +22,6 @@ _HOPELESS = {
 _KILLED = 137
 _HARMLESS = "MissingClusterDNS"
 _NO_FOLDER = "hostPath type check failed"
-_OVER = "DeadlineExceeded"
 _OVER_PHASES = frozenset({"Succeeded", "Failed"})
 _NOT_BEGUN = frozenset({"ContainerCreating", "PodInitializing"})
 _VOLUME = re.compile(r"\bdata-\d+\b")
@@ -41,8 +40,8 @@ def observed(pod: Mapping[str, Any], container_id: UUID, *, host: str, port: int
     own = container.get("state") or {}
     # before its process begins, a pod is what becomes of its folders
     state = _preparing(pod) or own
-    now = _status(status.get("phase", "Pending"), own, state)
-    has_no_folder = state is not own and "terminated" in state and status.get("reason") != _OVER
+    now = Status.EXITED if _is_let_go(pod) else _status(pod, own, state)
+    has_no_folder = state is not own and "terminated" in state and not is_going(pod)
     waiting = (state.get("waiting") or {}).get("reason", "") if now is Status.CREATED else ""
     return Observation(
         container_id=container_id,
@@ -74,12 +73,21 @@ def with_warning(seen: Observation, pod: Mapping[str, Any], warnings: Sequence[s
 
 def has_ended(pod: Mapping[str, Any]) -> bool:
     """Whether the pod's process has ended, or the pod is going."""
-    return bool(pod["metadata"].get("deletionTimestamp")) or counts_as_over(pod)
+    return is_going(pod) or _counts_as_over(pod)
 
 
-def counts_as_over(pod: Mapping[str, Any] | None) -> bool:
-    """Whether the pod is there, and its node says that it has ended or is being ended for good."""
-    return pod is not None and (pod.get("status") or {}).get("phase") in _OVER_PHASES
+def is_going(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod was deleted, and is there only until its process has ended and nobody holds it."""
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def _counts_as_over(pod: Mapping[str, Any]) -> bool:
+    return (pod.get("status") or {}).get("phase") in _OVER_PHASES
+
+
+def _is_let_go(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod would not be there any more, if it were not held: its node has done with it, or it had none."""
+    return is_going(pod) and not pod["metadata"].get("deletionGracePeriodSeconds")
 
 
 def _container(pod: Mapping[str, Any], which: str) -> Mapping[str, Any]:
@@ -94,11 +102,12 @@ def _preparing(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     return {} if (state.get("terminated") or {}).get("exitCode") == 0 else state
 
 
-def _status(phase: str, own: Mapping[str, Any], state: Mapping[str, Any]) -> Status:
+def _status(pod: Mapping[str, Any], own: Mapping[str, Any], state: Mapping[str, Any]) -> Status:
     # a pod counts as failed as soon as it is to be ended, while its process may still run
     if own.get("running"):
         return Status.RUNNING
-    has_ended = phase in _OVER_PHASES or bool(state.get("terminated"))
+    will_not_begin = is_going(pod) and not state.get("running")
+    has_ended = _counts_as_over(pod) or bool(state.get("terminated")) or will_not_begin
     return Status.EXITED if has_ended else Status.CREATED
 
 
@@ -112,7 +121,7 @@ def _detail(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     terminated, waiting = state.get("terminated") or {}, state.get("waiting") or {}
     if terminated.get("reason") == "OOMKilled":
         return "out of memory"
-    if status.get("reason") not in {None, _OVER}:
+    if status.get("reason"):
         return _told(status)
     unscheduled = [
         condition

@@ -74,6 +74,14 @@ class Namespace:
         """Change an object."""
         self._call("patch", kind, name, changes)
 
+    def let_go(self, kind: str, name: str, finalizer: str) -> None:
+        """Hold an object no longer by a finalizer; nothing happens when it is not there any more."""
+        try:
+            self.patch(kind, name, {"metadata": {"$deleteFromPrimitiveList/finalizers": [finalizer]}})
+        except ApiException as error:
+            if error.status != _NOT_FOUND:
+                raise
+
     def delete(self, kind: str, name: str, uid: str, *, seconds: int = 0) -> None:
         """Delete this very object, a pod after a grace; nothing happens when it is not there any more."""
         options = {"gracePeriodSeconds": seconds, "propagationPolicy": "Background", "preconditions": {"uid": uid}}

@@ -37,16 +37,15 @@ class Double:
 
     Args:
         folder: where its kubeconfig file is written.
-        tells_of_force: whether its kubelet tells of an end by force before the pod goes, as those of today do.
     """
 
-    def __init__(self, folder: Path, *, tells_of_force: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.kubeconfig = folder / "double.kubeconfig"
         self.trouble = Trouble()
         self._store, self._addresses = Store(), Addresses()
         self._watches = Watches(self._store)
         self._rights = Rights(self._store)
-        self._node = Node(store=self._store, tells_of_force=tells_of_force)
+        self._node = Node(store=self._store)
         self._failures: list[dict[str, Any]] = []
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda _, failure: self._failures.append(failure))

@@ -22,7 +22,7 @@ from tests.runtimes.kubernetes_double.status import (
     no_such_resource,
     status,
 )
-from tests.runtimes.kubernetes_double.store import Store
+from tests.runtimes.kubernetes_double.store import Store, going
 from tests.runtimes.kubernetes_double.trouble import Trouble, break_connection
 from tests.runtimes.kubernetes_double.watches import Watches
 
@@ -153,7 +153,8 @@ class Api:
         if version not in {None, metadata["resourceVersion"]}:
             why = "the object has been modified; please apply your changes to the latest version and try again"
             raise conflict(of.plural, metadata["name"], why)
-        return self._store.replace(of, metadata.get("namespace", ""), admission.changed(of, found, wanted))
+        namespace = metadata.get("namespace", "")
+        return self._store.settle(of, namespace, admission.changed(of, found, wanted))
 
     def _delete(self, of: Resource, found: Json, options: Json) -> Json:
         metadata, wanted = found["metadata"], (options.get("preconditions") or {}).get("uid")
@@ -165,8 +166,8 @@ class Api:
         self._let_go(metadata["uid"], options.get("propagationPolicy", "Background"))
         if of is NAMESPACES:
             return self._store.replace(of, "", {**found, "status": {"phase": "Terminating"}})
-        if of is PODS and (seconds := _grace(found, options)):
-            return self._store.replace(of, namespace, _going(found, seconds))
+        if of is PODS and ((seconds := _grace(found, options)) or metadata.get("finalizers")):
+            return self._store.settle(of, namespace, going(found, seconds))
         gone = self._store.remove(of, namespace, name)
         return (
             gone if of is PODS else status("Success", details={"name": name, "kind": of.plural, "uid": metadata["uid"]})
@@ -237,12 +238,3 @@ def _grace(pod: Json, options: Json) -> int:
     asked = options.get("gracePeriodSeconds")
     seconds: int = pod["spec"]["terminationGracePeriodSeconds"] if asked is None else asked
     return seconds
-
-
-def _going(pod: Json, seconds: int) -> Json:
-    changed = deepcopy(pod)
-    end = datetime.now(UTC) + timedelta(seconds=seconds)
-    told = {"deletionTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ"), "deletionGracePeriodSeconds": seconds}
-    if seconds < pod["metadata"].get("deletionGracePeriodSeconds", seconds + 1):
-        changed["metadata"] |= told
-    return changed

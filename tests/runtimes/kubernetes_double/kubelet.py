@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -11,7 +10,7 @@ from uuid import uuid4
 from tests.runtimes.kubernetes_double import mounts, telling
 from tests.runtimes.kubernetes_double.resources import PODS
 from tests.runtimes.kubernetes_double.status import Json
-from tests.runtimes.kubernetes_double.store import Store, now
+from tests.runtimes.kubernetes_double.store import Store, going, now
 from tests.runtimes.kubernetes_double.tiny import Process, images
 
 _RETRY_SECONDS = 0.1
@@ -20,16 +19,12 @@ _KNOWN = images()
 
 @dataclass(kw_only=True)
 class Node:
-    """What the pods of the node share.
-
-    `tells_of_force` is whether the end of a process by force is told before its pod goes: kubelets of 1.20 do not.
-    """
+    """What the pods of the node share."""
 
     store: Store
     look: Callable[[], None] = lambda: None
     processes: dict[str, Process] = field(default_factory=dict)
     logs: dict[str, list[str]] = field(default_factory=dict)
-    tells_of_force: bool = False
 
 
 class Pod:
@@ -40,22 +35,20 @@ class Pod:
         self._pod = pod
         self._uid = pod["metadata"]["uid"]
         self._container_id = f"containerd://{uuid4().hex * 2}"
-        self._begun, self._begun_at = now(), time.monotonic()
+        self._begun = now()
         self._process: Process | None = None
         self._preparing: asyncio.subprocess.Process | None = None
-        self._is_forced = self._is_over = self._is_going = False
+        self._is_going = False
         self._timers: list[asyncio.TimerHandle] = []
         self._main = asyncio.create_task(self._live())
         self._main.add_done_callback(raise_failure)
 
     def hear(self, pod: Json) -> None:
         """Do what somebody has asked of the pod."""
-        metadata, deadline = pod["metadata"], pod["spec"].get("activeDeadlineSeconds")
+        metadata = pod["metadata"]
         if metadata.get("deletionTimestamp"):
             self._is_going = True
             self._stop(metadata["deletionGracePeriodSeconds"])
-        elif deadline != self._pod["spec"].get("activeDeadlineSeconds"):
-            self._later(self._begun_at + deadline - time.monotonic(), self._expire)
         self._pod = pod
 
     def vanish(self) -> None:
@@ -150,17 +143,8 @@ class Pod:
         self._tell(phase="Running", conditions=telling.conditions(ready=True), containerStatuses=statuses)
         code = await self._process.ended()
         self._gone()
-        if not self._is_forced or self._node.tells_of_force:
-            self._tell_ended(telling.ended(code, begun, self._container_id), has_failed=bool(code))
+        self._tell_ended(telling.ended(code, begun, self._container_id), has_failed=bool(code))
         self._leave()
-
-    def _expire(self) -> None:
-        """The pod's time is over: it counts as failed before its process has ended."""
-        if self._is_over or (self._process is not None and not self._process.is_running()):
-            return
-        self._is_over = True
-        self._tell(phase="Failed", **telling.DEADLINE)
-        self._stop(self._pod["spec"]["terminationGracePeriodSeconds"])
 
     def _stop(self, seconds: float) -> None:
         if self._process is None or self._main.done():
@@ -177,7 +161,6 @@ class Pod:
 
     def _force(self) -> None:
         if self._process is not None and self._process.is_running():
-            self._is_forced = True
             self._process.kill()
 
     def _leave(self) -> None:
@@ -185,7 +168,7 @@ class Pod:
         metadata = self._pod["metadata"]
         found = self._node.store.find(PODS, metadata["namespace"], metadata["name"])
         if self._is_going and found is not None and found["metadata"]["uid"] == self._uid:
-            self._node.store.remove(PODS, metadata["namespace"], metadata["name"])
+            self._node.store.settle(PODS, metadata["namespace"], going(found, 0))
 
     def _gone(self) -> None:
         self._node.processes.pop(self._uid, None)
@@ -210,7 +193,7 @@ class Pod:
 
     def _tell_ended(self, state: Json, *, has_failed: bool) -> None:
         self._tell(
-            phase="Failed" if has_failed or self._is_over else "Succeeded",
+            phase="Failed" if has_failed else "Succeeded",
             conditions=telling.conditions(ready=False, completed=not has_failed),
             containerStatuses=telling.containers(self._pod, state, self._container_id),
         )

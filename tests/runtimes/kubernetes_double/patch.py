@@ -6,6 +6,7 @@ from typing import Any
 from tests.runtimes.kubernetes_double.status import Json, RefusedError
 
 _MERGE, _STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
+_LESS = "$deleteFromPrimitiveList/"
 # the lists that a strategic patch merges, by the field that tells their items apart
 _KEYS = {"ownerReferences": "uid", "containers": "name", "volumes": "name", "env": "name", "imagePullSecrets": "name"}
 
@@ -23,7 +24,12 @@ def merged(found: Json, patch: Any, content_type: str) -> Json:  # noqa: ANN401 
 def _merged(found: Json, patch: Json, keys: Mapping[str, str]) -> Json:
     made = {name: value for name, value in found.items() if patch.get(name, value) is not None}
     for name, wanted in patch.items():
-        if isinstance(wanted, dict):
+        if keys and name.startswith(_LESS):
+            field = name.removeprefix(_LESS)
+            made[field] = [item for item in found.get(field) or [] if item not in wanted]
+        elif keys and name == "finalizers" and wanted:
+            made[name] = [*dict.fromkeys([*(found.get(name) or []), *wanted])]
+        elif isinstance(wanted, dict):
             made[name] = _merged(found.get(name) or {}, wanted, keys)
         elif isinstance(wanted, list) and name in keys:
             made[name] = _listed(found.get(name) or [], wanted, keys, keys[name])

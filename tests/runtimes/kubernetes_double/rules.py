@@ -20,7 +20,7 @@ def check_rules(of: Resource, made: Json, before: Json | None = None) -> None:
     """Refuse an object that breaks a rule; `before` is what it was, if it was already there."""
     causes = [*_of_metadata(of, made), *_RULES.get(of, _no_causes)(made)]
     if of is PODS and before is not None:
-        causes += _of_pod_change(before["spec"], made["spec"])
+        causes += [*_of_pod_change(before["spec"], made["spec"]), *_of_hold(before["metadata"], made["metadata"])]
     if causes:
         raise invalid(of.kind, made["metadata"].get("name", ""), causes)
 
@@ -88,11 +88,16 @@ def _of_pod_change(before: Json, after: Json) -> Causes:
     if fixed(before) != fixed(after):
         told = ", ".join(f"`spec.{field}`" for field in ("containers[*].image", *_MAY_CHANGE))
         yield "spec", f"Forbidden: pod updates may not change fields other than {told}"
-    earlier, later = (spec.get("activeDeadlineSeconds") for spec in (before, after))
-    if earlier is not None and (later is None or later > earlier):
-        yield "spec.activeDeadlineSeconds", f"Invalid value: {later}: must be less than or equal to previous value"
-    elif later is not None and later < 1:
-        yield "spec.activeDeadlineSeconds", f"Invalid value: {later}: must be between 1 and 2147483647, inclusive"
+
+
+def _of_hold(before: Json, after: Json) -> Causes:
+    new = set(after.get("finalizers") or ()) - set(before.get("finalizers") or ())
+    if "deletionTimestamp" in before and new:
+        yield "metadata.finalizers", "Forbidden: no new finalizers can be added if the object is being deleted"
+    for number, name in enumerate(after.get("finalizers") or ()):
+        if "/" not in name:
+            told = f'Invalid value: "{name}": name is neither a standard finalizer name nor is it fully qualified'
+            yield f"metadata.finalizers[{number}]", told
 
 
 def _unsupported(value: str, supported: tuple[str, ...]) -> str:

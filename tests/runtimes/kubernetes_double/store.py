@@ -83,6 +83,15 @@ class Store:
             return before
         return self._written(of, namespace, before, deepcopy(changed))
 
+    def settle(self, of: Resource, namespace: str, changed: Json) -> Json:
+        """Write a changed copy of an object, or remove it if it was only held until now."""
+        written = self.replace(of, namespace, changed)
+        metadata = written["metadata"]
+        is_over = "deletionTimestamp" in metadata and not metadata["deletionGracePeriodSeconds"]
+        if is_over and not metadata.get("finalizers"):
+            return self.remove(of, namespace, metadata["name"])
+        return written
+
     def remove(self, of: Resource, namespace: str, name: str) -> Json:
         before = self.get(of, namespace, name)
         del self._objects[of, namespace, name]
@@ -122,3 +131,13 @@ class Store:
             # later, so that nobody writes while another is still being told
             asyncio.get_running_loop().call_soon(listener, change)
         return after
+
+
+def going(found: Json, seconds: int) -> Json:
+    """A copy of an object that is deleted, and has so long to end."""
+    changed = deepcopy(found)
+    end = datetime.now(UTC) + timedelta(seconds=seconds)
+    told = {"deletionTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ"), "deletionGracePeriodSeconds": seconds}
+    if seconds < found["metadata"].get("deletionGracePeriodSeconds", seconds + 1):
+        changed["metadata"] |= told
+    return changed

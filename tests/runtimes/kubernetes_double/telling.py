@@ -9,7 +9,6 @@ from tests.runtimes.kubernetes_double.resources import EVENTS, PODS
 from tests.runtimes.kubernetes_double.status import Json
 from tests.runtimes.kubernetes_double.store import Store, now
 
-DEADLINE = {"reason": "DeadlineExceeded", "message": "Pod was active on the node longer than the specified deadline"}
 _UNREADY = {"reason": "ContainersNotReady", "message": "containers with unready status: [main]"}
 
 
