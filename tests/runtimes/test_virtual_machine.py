@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.runtimes import rdp_server
+from tests.runtimes.binding import wait
 from tests.runtimes.contract import RuntimeContract
 from tests.runtimes.optional_contract import ServiceContract
 from tests.runtimes.orders import IDENTITY, SECRET, order, volumes_of
@@ -57,6 +59,22 @@ def test_a_link_out_of_a_root_is_refused_and_leaves_nothing(binding: PretendingB
     assert caught.value.reason is FailureReason.REJECTED
     assert runtime.list() == {}
     assert not [name for name in binding.volumes() if name.startswith("calipso-")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT: xrdp cannot read its keys here")
+def test_a_guest_with_rdp_is_reached_at_its_own_address(binding: PretendingBinding, tmp_path: Path) -> None:
+    """By a real server of RDP, where the network's DHCP has put the guest."""
+    runtime, wanted = binding.runtime(), order(binding.image("silent", Protocol.RDP))
+    started = runtime.start(wanted)
+    with pytest.raises(TimeoutError):
+        wait(runtime, wanted, started, seconds=1)
+    guest = runtime.observe(wanted.request.container_id)
+    assert guest is not None
+    assert (guest.host.rpartition(".")[0], guest.port) == ("127.77.0", 3389)
+    with rdp_server.serving(tmp_path, guest.host, guest.port):
+        placement = wait(runtime, wanted, started)
+        assert (placement.host, placement.port, placement.link) == (guest.host, guest.port, "")
+        assert rdp_server.speaks_tls(placement.host, placement.port)
 
 
 @pytest.mark.parametrize(("protocol", "logs_in"), [(Protocol.SSH, True), (Protocol.RDP, True), (Protocol.VNC, False)])
