@@ -22,11 +22,14 @@ from hypothesis import HealthCheck, settings
 from calipso.embedded import Embedded
 
 # a cluster is started once, whoever asks for it
-pytest_plugins = ["tests.runtimes.cluster"]
+pytest_plugins = ["tests.hurry", "tests.runtimes.cluster"]
 
 # examples are made slowly while other tests keep the processors busy
 settings.register_profile("calipso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calipso")
+
+PATIENCE = 300.0
+"""Seconds that anything may take; whoever waits goes on as soon as it has come."""
 
 _BEGAN = datetime.now(UTC)
 _WITH_SERVERS = {
@@ -144,7 +147,7 @@ def nats_server(port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE) -> None:
     """Poll until a condition holds; fails naming what was awaited."""
     deadline = time.monotonic() + seconds
     while not condition():

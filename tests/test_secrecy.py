@@ -51,9 +51,9 @@ def test_a_secret_within_a_secret() -> None:
 
 @pytest.mark.parametrize("part", ["a", "://", "a://", "x@", "key=", "token ", "'\\", "a://b@"])
 def test_no_text_of_a_stranger_takes_long(part: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     hide(part * (100_000 // len(part)))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_the_settings_tell_all_their_secrets() -> None:

@@ -19,10 +19,9 @@ from urllib.parse import quote
 
 import aiohttp
 import psutil
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 PASSWORD = secrets.token_urlsafe(12)
-START_SECONDS = 60
 
 
 def free_port() -> int:
@@ -71,13 +70,13 @@ class System:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(lambda: self._said_ready(before), "the ready line", seconds=START_SECONDS)
+        wait_until(lambda: self._said_ready(before), "the ready line")
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Ask it to end and wait for that; gives its exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        status = self.process.wait(timeout=40)
+        status = self.process.wait(timeout=PATIENCE)
         self.process = None
         return status
 
@@ -94,7 +93,7 @@ class System:
         return {
             **os.environ,
             "CALIPSO_RECONCILE_PERIOD": "2",
-            "CALIPSO_RUN_LIMIT": "60",
+            "CALIPSO_RUN_LIMIT": str(PATIENCE),
             "CALIPSO_STOP_GRACE": "3",
             "CALIPSO_LOST_GRACE": "0.5",
             "CALIPSO_EXPERIMENTS_DATASETS_ROOT": str(self.folder / "datasets"),
@@ -199,7 +198,7 @@ class Client:
         for container in await self.list():
             await self.rm(container)
 
-    async def until(self, status: str, name: str, *, seconds: float = 30) -> None:
+    async def until(self, status: str, name: str, *, seconds: float = PATIENCE) -> None:
         """Poll the list until a container has a status; `gone` when it is not listed any more."""
         deadline = time.monotonic() + seconds
         while True:
@@ -213,9 +212,10 @@ class Client:
 async def signed_in(made: System, name: str, password: str = PASSWORD) -> AsyncIterator[Client]:
     """A user signed in by cookie."""
     jar = aiohttp.CookieJar(unsafe=True)
-    timeout = aiohttp.ClientTimeout(total=300)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(made.url, cookie_jar=jar, timeout=timeout, connector=connector) as session:
+    async with aiohttp.ClientSession(
+        made.url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(), connector=connector
+    ) as session:
         async with session.post("/login/", json={"username": name, "password": password}) as answer:
             assert answer.status == 200, await answer.text()
         yield Client(session, name)

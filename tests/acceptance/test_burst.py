@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 PROGRAM = Path(__file__).parents[2] / "ops" / "bench" / "burst"
 
 
-@pytest.mark.timeout(300)
 def test_a_burst_is_refused_in_part_and_what_was_accepted_is_done(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     env = {**os.environ, "CALIPSO_MAX_HELD_REQUESTS": "30", "CALIPSO_MAX_HELD_REQUESTS_PER_USER": "4"}

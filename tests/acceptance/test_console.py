@@ -13,7 +13,7 @@ from tests.acceptance.console import console, shoot, sign_in
 from tests.acceptance.system import System, signed_in
 from tests.conftest import wait_until
 
-pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

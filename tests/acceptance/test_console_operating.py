@@ -1,17 +1,19 @@
 """The console as an operator uses it, in a browser: usage, health, and a dead letter that is retried and dropped."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import Page, expect
 from tests.acceptance.console import console, shoot, sign_in
 from tests.acceptance.system import PASSWORD, System, signed_in, system
+from tests.conftest import PATIENCE
 
 from calipso.bus import RETRY_PREFIX
 from calipso.cli.common import running
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 REASON = "not a message of ours"
 
@@ -67,7 +69,8 @@ async def test_usage_is_looked_at(office: System) -> None:
 async def until_given_up(page: Page, number: int) -> None:
     """Load the page of dead letters until there is one of this number."""
     heading = page.get_by_role("heading", name=f"Dead letter {number}", exact=True)
-    for _ in range(100):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         await page.goto("/console/dead-letters/")
         if await heading.count():
             return

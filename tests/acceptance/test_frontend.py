@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,10 +10,11 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
+from tests.acceptance.console import MILLISECONDS, chromium
 from tests.acceptance.system import PASSWORD, System
 
-pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.slow]
 
 PORTAL = Path(__file__).with_name("portal.html")
 MARK = "calipsouserexperiment__favorite"
@@ -83,8 +83,6 @@ class Frontend:
 @asynccontextmanager
 async def frontend(facility: System, name: str, *, host: str = "localhost") -> AsyncIterator[Frontend]:
     """A browser at a page that another server gave it, under the name of a host."""
-    program = shutil.which("chromium")
-    assert program is not None, "chromium is not installed: ops/test does it"
     port = int(facility.env["CALIPSO_CORS_ORIGIN_WHITELIST"].partition(":")[2])
 
     async def give(_: web.Request) -> web.FileResponse:
@@ -96,13 +94,11 @@ async def frontend(facility: System, name: str, *, host: str = "localhost") -> A
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     try:
-        async with async_playwright() as playwright:
-            made = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        async with chromium() as made:
             page = await (await made.new_context()).new_page()
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(MILLISECONDS)
             await page.goto(f"http://{host}:{port}/")
             yield Frontend(page, f"http://localhost:{facility.port}/", name)
-            await made.close()
     finally:
         await runner.cleanup()
 

@@ -16,7 +16,7 @@ from tests.guacamole.mariadb import MariaDB
 from calipso.credentials import MasterKeys
 from calipso.projections.guacamole import Guacamole, tables
 
-pytestmark = [pytest.mark.docker, pytest.mark.mariadb, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.mariadb, pytest.mark.slow]
 
 
 @dataclass(frozen=True, kw_only=True)

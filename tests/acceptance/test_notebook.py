@@ -1,21 +1,18 @@
 """A Jupyter notebook through the API, in a browser: no port of its target is open to anybody."""
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import BrowserContext, async_playwright, expect
+from playwright.async_api import BrowserContext, expect
 from tests.acceptance.conftest import add_image, ours
+from tests.acceptance.console import MILLISECONDS, chromium
 from tests.acceptance.system import PASSWORD, Client, System, signed_in
 from tests.conftest import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.browser, pytest.mark.slow]
-
-_MILLISECONDS = 60_000  # that a page may take
-expect.set_options(timeout=_MILLISECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +27,11 @@ def facility(installation: System) -> System:
 
 @asynccontextmanager
 async def browser(facility: System) -> AsyncIterator[BrowserContext]:
-    """A real browser."""
-    program = shutil.which("chromium")
-    assert program is not None, "chromium is not installed: ops/test does it"
-    async with async_playwright() as playwright:
-        made = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    """A visitor with a real browser."""
+    async with chromium() as made:
         context = await made.new_context(base_url=facility.url)
-        context.set_default_timeout(_MILLISECONDS)
+        context.set_default_timeout(MILLISECONDS)
         yield context
-        await made.close()
 
 
 @asynccontextmanager
@@ -52,7 +45,6 @@ async def notebook(ada: Client) -> AsyncIterator[dict[str, Any]]:
         await ada.rm(container)
 
 
-@pytest.mark.timeout(300)
 async def test_work_in_a_browser(facility: System) -> None:
     async with signed_in(facility, "ada") as ada, notebook(ada) as container, browser(facility) as visitor:
         address = container["host_port"]

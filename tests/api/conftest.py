@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from tests.conftest import PATIENCE
 
 from calipso import credentials, settings
 from calipso.api.server import listening, serving
@@ -116,7 +117,7 @@ def served(
 
     thread = threading.Thread(target=run, name="api")
     thread.start()
-    begun = told.get(timeout=30)
+    begun = told.get(timeout=PATIENCE)
     if isinstance(begun, BaseException):
         raise begun
     url, loop, ending = begun
@@ -124,7 +125,7 @@ def served(
         yield Api(url=url, backend=backend)
     finally:
         loop.call_soon_threadsafe(ending.set)
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE)
         assert not thread.is_alive()
 
 

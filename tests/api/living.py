@@ -7,6 +7,7 @@ import aiohttp
 import msgspec
 from tests.api.conftest import Api
 from tests.builders import image_spec
+from tests.conftest import PATIENCE
 
 from calipso.commands.container import (
     ClaimContainer,
@@ -65,7 +66,7 @@ def add_image(api: Api) -> str:
 async def told(answer: aiohttp.ClientResponse, number: int) -> list[dict[str, object]]:
     """The next states that a stream tells."""
     found: list[dict[str, object]] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while len(found) < number:
             line = await answer.content.readline()
             assert line, found

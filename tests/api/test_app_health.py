@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.api.conftest import PASSWORD, Api, basic, served
+from tests.conftest import PATIENCE
 
 from calipso.api.health import Health, PartHealth
 from calipso.backend import Backend
@@ -37,10 +37,9 @@ async def ask(api: Api, path: str) -> tuple[int, dict[str, Any]]:
 
 
 async def until_ready(api: Api) -> None:
-    for _ in range(500):
-        if (await ask(api, "/health/ready"))[0] == 200:
-            return
-    pytest.fail("it did not become ready")
+    async with asyncio.timeout(PATIENCE):
+        while (await ask(api, "/health/ready"))[0] != 200:
+            pass
 
 
 async def figures(api: Api) -> dict[str, dict[tuple[str, ...], float]]:
@@ -158,9 +157,9 @@ async def test_without_a_database(
         assert [answer[:2] for answer in refused] == [(503, "5")] * 2
         assert [json.loads(answer[2])["error"] for answer in refused] == ["the event store is not available"] * 2
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
-        began = time.monotonic()
-        while (await status_with({"Authorization": basic(user, PASSWORD)}))[0] != 200:
-            assert time.monotonic() - began < 10
+        async with asyncio.timeout(PATIENCE):
+            while (await status_with({"Authorization": basic(user, PASSWORD)}))[0] != 200:
+                pass
     backend.close()
 
 

@@ -5,6 +5,7 @@ import io
 
 import pytest
 from tests.api.conftest import Api
+from tests.conftest import PATIENCE
 from yarl import URL
 
 
@@ -14,7 +15,7 @@ async def raw(api: Api, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(request)
     try:
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), PATIENCE)
     finally:
         writer.close()
         await writer.wait_closed()

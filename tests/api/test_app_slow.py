@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.api.conftest import Api, served
+from tests.conftest import PATIENCE
 from yarl import URL
 
 from calipso.api import app
@@ -44,7 +45,7 @@ async def test_what_does_not_arrive_is_told_and_cut_off(impatient: Api, sent: by
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(sent)
     # up to its end, which comes from the server
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     assert b"application/problem+json" in head

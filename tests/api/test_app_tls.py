@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from tests.api.conftest import PASSWORD, Api, served
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.runtimes.certificates import Authority, Pair
 from yarl import URL
 
@@ -126,12 +126,12 @@ async def test_others_on_that_port_harm_nothing(secured: Api, authority: Authori
         reader, writer = await asyncio.open_connection(*place_of(secured))
         writer.write(sent)
         if not sent.startswith(b"\x16"):  # the beginning of a handshake, which is awaited
-            assert b"HTTP" not in await asyncio.wait_for(reader.read(), 10)
+            assert b"HTTP" not in await asyncio.wait_for(reader.read(), PATIENCE)
         silent.append((reader, writer))
     async with client(secured, authority) as session, session.get("/settings/") as answer:
         assert answer.status == 200
     # nobody may keep a connection open by saying nothing
-    await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in silent)), 20)
+    await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in silent)), PATIENCE)
     for _, writer in silent:
         writer.close()
 
@@ -175,7 +175,7 @@ def test_files_that_cannot_be_used(
     if fault == "sealed-key":
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealing))
     process = begun(secured.backend, free_port, wrong)
-    text, _ = process.communicate(timeout=30)
+    text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == os.EX_CONFIG
     assert text.startswith("error: settings: CALIPSO_TLS_")
     assert told in text
@@ -195,7 +195,7 @@ def test_an_expired_certificate_is_a_warning(secured: Api, authority: Authority,
         wait_until(serves, "the API to serve")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
     text = "".join(lines)
     assert "the certificate has expired" in text
     assert f"https://127.0.0.1:{free_port}" in text

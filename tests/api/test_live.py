@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from tests.api.conftest import Api
 from tests.api.living import SSE, add_image, live, request, told
+from tests.conftest import PATIENCE
 
 from calipso.events.naming import container_name
 
@@ -39,7 +40,7 @@ async def test_it_ends_with_the_login(api: Api) -> None:
         assert await answer.content.readline() == b": alive\n"
         async with session.get("/logout/") as out:
             assert out.status < 400
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await answer.content.read()
 
 

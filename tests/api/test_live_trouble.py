@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from tests.api.conftest import Api, served
 from tests.api.living import SSE, add_image, live, request, told, write_newer
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 from calipso.backend import Backend
 from calipso.commands.user import GrantRole, RevokeRole
@@ -21,8 +21,10 @@ from calipso.events.user import Role
 
 
 @pytest.fixture
-def own(make_backend: Callable[..., Backend], tmp_path: Path) -> Iterator[Api]:
+def own(make_backend: Callable[..., Backend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     """A served installation that a test may break, and that bears few streams."""
+    # whatever ends, ends because of what happened, and not because it is looked at now and then
+    monkeypatch.setattr("calipso.api.live._KEEP_ALIVE_SECONDS", 2 * PATIENCE)
     backend = make_backend(max_held_requests=3, max_held_requests_per_user=2, backups=tmp_path)
     try:
         with served(backend) as made:
@@ -36,9 +38,9 @@ async def begun(answer: aiohttp.ClientResponse) -> None:
     assert await answer.content.readline() == b": alive\n"
 
 
-async def ended(answer: aiohttp.ClientResponse, seconds: float = 5.0) -> bytes:
-    """The rest of a stream, which ends in order and soon."""
-    async with asyncio.timeout(seconds):
+async def ended(answer: aiohttp.ClientResponse) -> bytes:
+    """The rest of a stream, which ends in order."""
+    async with asyncio.timeout(PATIENCE):
         return await answer.content.read()
 
 
@@ -54,7 +56,7 @@ async def test_a_line_comes_while_nothing_happens(own: Api, monkeypatch: pytest.
     monkeypatch.setattr("calipso.api.live._KEEP_ALIVE_SECONDS", 1.2)  # the database is listened to by the second
     ada = own.add_user()
     async with own.basic(ada) as session, session.get("/events/", headers=SSE) as answer:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             for n in range(3):
                 assert await answer.content.readline() == b": alive\n"
                 position = int((await answer.content.readline()).removeprefix(b"id: "))
@@ -72,14 +74,17 @@ async def test_streams_beyond_the_most_are_refused_and_heard_again_later(own: Ap
                 assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
             async with his.get("/events/", headers=SSE), his.get("/events/", headers=SSE) as answer:
                 assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await gauge(own):  # noqa: ASYNC110 - what is awaited is the server's
                 await asyncio.sleep(0.02)
         async with hers.get("/events/", headers=SSE) as answer:
             assert answer.status == 200
 
 
-async def test_it_ends_in_order_and_at_once_with_the_server(make_backend: Callable[..., Backend]) -> None:
+async def test_it_ends_in_order_and_at_once_with_the_server(
+    make_backend: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calipso.api.server._FINISH_SECONDS", PATIENCE)  # only then would they be cut off
     backend = make_backend()
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
@@ -89,7 +94,7 @@ async def test_it_ends_in_order_and_at_once_with_the_server(make_backend: Callab
             for answer in streams:
                 await begun(answer)
             began = loop.time()
-        assert loop.time() - began < 2.0  # only then would they be cut off
+        assert loop.time() - began < PATIENCE / 2
         for answer in streams:
             await ended(answer)
     backend.close()
@@ -148,7 +153,7 @@ async def test_who_signs_out_is_told_no_more_of_what_was(own: Api, monkeypatch: 
         async with session.get("/events/?all=1", headers=headers) as answer:
             seen = await told(answer, 2)
             own.backend.logins.close_all(own.user_id(ada))
-            rest = await ended(answer, 30)
+            rest = await ended(answer)
     assert len(seen) + rest.count(b"data: ") < 40 * 5
 
 
@@ -186,7 +191,7 @@ async def test_it_goes_on_when_the_store_was_away(make_backend: Callable[..., Ba
         async with api.signed_in(ada) as session, session.get("/events/", headers=SSE) as answer:
             await begun(answer)
             await asyncio.to_thread(server.stop)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while await answer.content.readline() != b": alive\n":
                     pass
             await asyncio.to_thread(server.start)

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from tests.api.conftest import Api, served
 from tests.builders import image_spec
+from tests.conftest import PATIENCE
 
 from calipso import settings
 from calipso.api.load import Held, allow_files
@@ -57,7 +58,7 @@ def bounded(make_backend: Callable[..., Backend], **given: int) -> Iterator[Api]
 
 async def until(ask: Callable[[], Awaitable[N]], is_wanted: Callable[[N], bool]) -> None:
     """Ask again and again until the answer is the one that is wanted."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not is_wanted(await ask()):  # noqa: ASYNC110 - what is awaited is another process', as it were
             await asyncio.sleep(0.05)
 

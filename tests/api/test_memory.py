@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.api.conftest import PASSWORD, Api, served
+from tests.api.ringing import heard_of
 from tests.api.visitors import obey
 from tests.conftest import wait_until
 
@@ -115,15 +116,6 @@ async def status(api: Api, cookies: dict[str, str]) -> int:
         return answer.status
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait for a condition."""
-    for _ in range(200):
-        if await condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"waited in vain for {what}")
-
-
 async def sign_in(api: Api, name: str) -> dict[str, str]:
     """The cookies of a new login."""
     async with api.signed_in(name) as session:
@@ -142,7 +134,7 @@ async def test_a_sign_out_holds_here_at_once_and_everywhere_soon(api: Api, other
     async def is_out() -> bool:
         return await status(other, cookies) == 403
 
-    await until(is_out, "the sign-out to be heard of")
+    await heard_of(is_out, "the sign-out to be heard of")
     assert await status(other, cookies) == 403
 
 
@@ -161,7 +153,7 @@ async def test_a_sign_out_that_cannot_be_heard_of_holds_too(api: Api, other: Api
         async def is_out(cookies: dict[str, str] = cookies) -> bool:
             return await status(other, cookies) == 403
 
-        await until(is_out, "the login to be looked for")
+        await heard_of(is_out, "the login to be looked for")
 
 
 async def test_roles_that_are_taken_away_are_gone_everywhere(api: Api, other: Api) -> None:
@@ -176,13 +168,13 @@ async def test_roles_that_are_taken_away_are_gone_everywhere(api: Api, other: Ap
 
         assert not await administrates()
         api.obey(GrantRole(user_id=user_id, role=Role.ADMINISTRATOR))
-        await until(administrates, "the role")
+        await heard_of(administrates, "the role")
         api.obey(RevokeRole(user_id=user_id, role=Role.ADMINISTRATOR))
 
         async def is_gone() -> bool:
             return not await administrates()
 
-        await until(is_gone, "the role to be gone")
+        await heard_of(is_gone, "the role to be gone")
 
 
 async def test_an_old_password_is_refused_everywhere(api: Api, other: Api) -> None:
@@ -195,7 +187,7 @@ async def test_an_old_password_is_refused_everywhere(api: Api, other: Api) -> No
 
         assert not await is_refused()
         api.backend.passwords.set(api.user_id(name), OTHER_PASSWORD)
-        await until(is_refused, "the old password to be refused")
+        await heard_of(is_refused, "the old password to be refused")
     async with other.basic(name, OTHER_PASSWORD) as session, session.get("/images/") as answer:
         assert answer.status == 200
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from tests.api.conftest import Api, served
 from tests.api.living import add_image, live, request, write_newer
-from tests.conftest import nats_server, wait_until
+from tests.conftest import PATIENCE, nats_server, wait_until
 
 from calipso import bootstrap
 from calipso.backend import Backend
@@ -93,7 +93,7 @@ async def test_the_process_goes_on_serving(own: Api) -> None:
             await answer.content.readline()  # now the process reads what is stored
             write_newer(own, container)
             other = request(own, admin, image, "y")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while container_name(other).encode() not in await answer.content.readline():
                     pass
         assert (await ask(session, "/images/"))[0] == 200

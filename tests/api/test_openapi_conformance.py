@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from tests.api.conftest import PASSWORD, Api
+from tests.conftest import PATIENCE
 
 from calipso.api.app import BLUEPRINTS, create_app
 from calipso.api.openapi import describe
@@ -84,6 +85,8 @@ def fuzz(api: Api, operation: Any, headers: dict[str, str], mode: GenerationMode
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:  # noqa: ANN401 - the library's
-        case.call_and_validate(base_url=api.url, headers=headers, checks=CHECKS, allow_redirects=False, timeout=10)
+        case.call_and_validate(
+            base_url=api.url, headers=headers, checks=CHECKS, allow_redirects=False, timeout=PATIENCE
+        )
 
     check()

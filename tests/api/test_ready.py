@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sanic import Request
 from tests.api.conftest import PASSWORD, Api, basic
 from tests.api.visitors import obey
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 from calipso.api.ready import Answer, Place, Ready
 from calipso.commands.user import GrantRole
@@ -69,7 +69,7 @@ class Connection:
 @contextlib.contextmanager
 def connected(api: Api) -> Iterator[Connection]:
     place = urlsplit(api.url)
-    with socket.create_connection((place.hostname, place.port), timeout=30) as made:
+    with socket.create_connection((place.hostname, place.port), timeout=PATIENCE) as made:
         yield Connection(made)
 
 
@@ -199,11 +199,13 @@ async def test_who_has_signed_out_is_nobody_at_once(api: Api, somebody: str) -> 
 
 async def test_nothing_is_ready_after_the_end_of_a_login(api: Api, somebody: str) -> None:
     login = await cookie_of(api, somebody)
-    ends = datetime.now(UTC) + timedelta(seconds=1)
-    with psycopg.connect(api.backend.settings.database_url, autocommit=True) as database:
-        database.execute("UPDATE logins SET expires = %s WHERE user_id = %s", (ends, api.user_id(somebody)))
-    request, answered = head(api, "images/", login), 0
-    with connected(api) as connection:
+    request, answered, user_id = head(api, "images/", login), 0, api.user_id(somebody)
+    with (
+        psycopg.connect(api.backend.settings.database_url, autocommit=True) as database,
+        connected(api) as connection,
+    ):
+        ends = datetime.now(UTC) + timedelta(seconds=1)
+        database.execute("UPDATE logins SET expires = %s WHERE user_id = %s", (ends, user_id))
         at = datetime.now(UTC)
         while connection.status(request) == 200:
             assert at < ends

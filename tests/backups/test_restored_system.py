@@ -20,7 +20,7 @@ from calipso.events.container import ContainerLost
 from calipso.events.target import OrphanRemoved
 from calipso.projections.guacamole import tables
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nats
 import pytest
-from tests.conftest import nats_server
+from tests.conftest import PATIENCE, nats_server
 from tests.provisioning.conftest import House
 
 from calipso.bus import Bus, connected
@@ -99,6 +99,6 @@ async def line(nats_url: str, house: House, monkeypatch: pytest.MonkeyPatch) -> 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for the service without hindering it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what is awaited is not this loop's
             await asyncio.sleep(0.02)

@@ -18,7 +18,7 @@ import nats.js.errors
 import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
-from tests.conftest import find_free_port, wait_until
+from tests.conftest import PATIENCE, find_free_port, wait_until
 from tests.runtimes.certificates import Authority, Pair
 
 from calipso.bus import STREAM, Bus, Message, Queue, connected
@@ -31,7 +31,6 @@ CONFIGURATION = Path(__file__).parents[2] / "ops" / "nats" / "calipso.conf"
 USERS = ("relay", "provision-docker", "operator", "keeper", "accounting")
 REQUESTED = "calipso.v1.calipso.container.ContainerRequested.docker"
 QUEUE = Queue(durable="provision-docker", stream=STREAM, subjects=(REQUESTED,))
-SOON = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,13 +138,13 @@ async def test_a_dead_letter_is_the_operators(server: Server, published: Message
 
 async def test_a_subscriber_reads_from_any_position(server: Server, published: Message) -> None:
     async with server.client_of("accounting") as (client, complaints):
-        context = client.jetstream(timeout=SOON)
+        context = client.jetstream(timeout=PATIENCE)
         everything = "calipso.v1.calipso.container.>"
         config = ConsumerConfig(name="accounting", filter_subject=everything, inactive_threshold=60)
         await context.add_consumer(STREAM, config)
         subscription = await context.pull_subscribe_bind(consumer="accounting", stream=STREAM)
-        (message, *_) = await subscription.fetch(1, timeout=5)
-        await message.ack_sync(timeout=SOON)
+        (message, *_) = await subscription.fetch(1, timeout=PATIENCE)
+        await message.ack_sync(timeout=PATIENCE)
         assert (message.subject, message.data) == (published.subject, published.payload)
         assert complaints == []
 
@@ -206,7 +205,7 @@ async def test_nothing_else_is_permitted(server: Server, published: Message, use
                 await client.publish(subject, b"{}")
             else:
                 await client.subscribe(subject)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while len(complaints) < len(forbidden):  # noqa: ASYNC110 - the client's own callback
                 await asyncio.sleep(0.02)
         for act, subject in forbidden:
@@ -222,7 +221,9 @@ async def test_a_wider_filter_than_permitted_is_refused(server: Server, publishe
     async with server.client_of("accounting") as (client, _):
         subject = "$JS.API.CONSUMER.CREATE.CALIPSO.accounting.calipso.v1.calipso.container.>"
         config = '{"name": "accounting", "filter_subject": "calipso.v1.>"}'
-        answer = await client.request(subject, f'{{"stream_name": "CALIPSO", "config": {config}}}'.encode(), timeout=5)
+        answer = await client.request(
+            subject, f'{{"stream_name": "CALIPSO", "config": {config}}}'.encode(), timeout=PATIENCE
+        )
         assert b'"error"' in answer.data
 
 
@@ -276,7 +277,7 @@ def test_the_subscriber_of_the_guide_needs_no_more(server: Server, published: Me
         env={**os.environ, "CALIPSO_DEMO_NATS": server.url("accounting")},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert "KeyError: 'position'" in ended.stderr

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from tests.bus.conftest import FACILITY, Line, until
+from tests.conftest import PATIENCE
 
 from calipso.bus import connected
 from calipso.bus.dead_letters import DeadLetter
@@ -16,7 +17,7 @@ from calipso.runtimes.service import MOST_TRIES, queues
 
 async def letters(line: Line, number: int) -> list[DeadLetter]:
     """The dead letters, once there are so many."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await line.dead.number() < number:  # noqa: ASYNC110 - what is awaited is not this loop's
             await asyncio.sleep(0.02)
     found = list(await line.dead.read())

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 import structlog
+from tests.conftest import PATIENCE
 
 from calipso import credentials, settings
 from calipso.__main__ import main
@@ -57,7 +58,7 @@ class Program:
     def piped(self, text: str, *arguments: str | Path) -> Ended:
         """Run it as a process of its own that reads a text."""
         process = self.start(*arguments, stdin=subprocess.PIPE)
-        out, err = process.communicate(text, timeout=60)
+        out, err = process.communicate(text, timeout=PATIENCE)
         return Ended(status=process.returncode, out=out, err=err)
 
     def stored(self, event_type: type[E]) -> list[E]:

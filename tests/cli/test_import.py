@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Program, run
+from tests.conftest import PATIENCE
 
 from calipso.commands.handling import EXPERIMENT, USER_NAME
 from calipso.events.experiment import Experiment, ExperimentAdded, ExperimentDetails, MemberAdded, SessionAdded
@@ -235,7 +236,7 @@ def test_a_terminal_shows_how_far_it_is(program: Program, tmp_path: Path) -> Non
     process = program.start("users", "import", file_of(tmp_path, USERS + ".bad\n"), stderr=terminal)
     os.close(terminal)
     shown = "".join(read_all(controller))
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert "storing" in shown
     assert "100 %" in shown
     assert "line 4 error: userlogin: must be" in shown

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Program
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 from calipso.events.experiment import ExperimentAdded, SessionAdded
 from calipso.events.user import UserRegistered
@@ -73,7 +73,7 @@ def test_what_changes_after_the_check_stops_the_import(program: Program, file: P
     first = program.backend.store.head() + 1
     wait_until(lambda: program.backend.store.head() > first, "the first session to be stored")
     program.run("experiments", "remove", "--public-number", "P1")
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE)
     stored = len(program.stored(SessionAdded))
     assert 0 < stored < MANY
     assert told == (

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from tests.cli.conftest import Program
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 from calipso.events.user import UserRegistered
 
@@ -33,7 +33,7 @@ def test_an_import_that_is_killed_is_completed_by_a_repetition(program: Program,
     process = program.start("users", "import", file)
     wait_until(lambda: program.backend.store.head() > 300, "the first lines to be stored")
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     before = len(program.stored(UserRegistered))
     assert 100 < before < len(names)
     ended = program.run("users", "import", file)
@@ -49,7 +49,7 @@ def test_an_import_stops_when_its_database_goes_away(program: Program, file: Pat
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false".encode())
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
-        out, told = process.communicate(timeout=100)
+        out, told = process.communicate(timeout=PATIENCE)
         connection.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true".encode())
     assert (process.returncode, out) == (1, "")
     assert told.splitlines()[-1].startswith("error: line ")

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from tests.builders import container_requested, removal_requested, removed, stop_requested, stopped, uuid_of
 from tests.cli.conftest import Program
+from tests.conftest import wait_until
 from tests.projections.rows import tell
 
 from calipso import credentials, rotation, settings
@@ -65,10 +66,7 @@ def test_a_running_process_takes_up_the_new_key(kept: Program, running: Backend,
     assert ended.status == 0, ended.err
     assert "key 2 is in use, after key 1" in ended.out
     assert "3 keys of persons are under key 2" in ended.out
-    deadline = time.monotonic() + 2 * rotation.IN_USE_SECONDS
-    while running.keys.current == 1 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert running.keys.current == 2
+    wait_until(lambda: running.keys.current == 2, "the new key to be taken up")
     assert numbers(running) == {2}
     after = {subject: subject_keys(running).of(subject) for subject in subjects}
     assert after == before | {subjects[0]: None}

@@ -27,7 +27,7 @@ def main(file: Path, name: str, behaviour: str) -> None:
 
     signal.signal(signal.SIGTERM, end)
     if behaviour == "worker":
-        worker = subprocess.Popen(["sleep", "600"])
+        worker = subprocess.Popen(["sleep", "86400"])
         with file.open("a") as out:
             out.write(f"worker {name} {worker.pid} {time.monotonic()}\n")
     tell("start")

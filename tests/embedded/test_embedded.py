@@ -18,6 +18,7 @@ from pathlib import Path
 import nats
 import psycopg
 import pytest
+from tests.conftest import PATIENCE
 
 from calipso.embedded import Addresses, Embedded, EmbeddedError, addresses
 
@@ -86,7 +87,7 @@ def pid_of_nats(data: Path) -> int:
     return next(int(p.parent.name) for p in Path("/proc").glob("[0-9]*/cmdline") if words in p.read_bytes())
 
 
-def eventually(get: Callable[[], str], seconds: float = 10) -> str:
+def eventually(get: Callable[[], str], seconds: float = PATIENCE) -> str:
     """What `get` gives as soon as the servers answer it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -151,7 +152,7 @@ def test_a_killed_postgres_is_started_again(data: Path) -> None:
             embedded.check()
             return word_in(found)
 
-        assert eventually(word, 5) == "first"
+        assert eventually(word) == "first"
         assert pid_of_postgres(data) != killed
         busy.close()
 
@@ -166,7 +167,7 @@ def test_a_killed_nats_server_is_started_again(data: Path) -> None:
             with socket.create_connection(("127.0.0.1", int(found.nats_url.rpartition(":")[2]))) as connection:
                 return connection.recv(5).decode()
 
-        assert eventually(greeting, 5) == "INFO "
+        assert eventually(greeting) == "INFO "
         assert publish(found) == number + 1
 
 
@@ -186,7 +187,7 @@ def test_the_servers_end_with_a_killed_parent(data: Path) -> None:
     with serving_elsewhere(data) as parent:
         nats_server = pid_of_nats(data)
         parent.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     # PostgreSQL removes its lock file at an orderly end only
     while (data / "postgres/postmaster.pid").exists() or is_nats(nats_server):
         assert time.monotonic() < deadline

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests.conftest import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class Supervised:
 
     def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(sign)
-        return self.process.wait(10)
+        return self.process.wait(PATIENCE)
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -70,7 +71,7 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
             words = [f"{name}={behaviour}" for name, behaviour in parts.items()]
             script = str(Path(__file__).with_name("supervise.py"))
             process = subprocess.Popen([sys.executable, script, str(file), *words], start_new_session=True)
-            stack.callback(process.wait, 10)
+            stack.callback(process.wait, PATIENCE)
             stack.callback(process.kill)
             return Supervised(process, file)
 
@@ -107,13 +108,13 @@ def test_ctrl_c_in_a_terminal_does_not_reach_the_parts(supervise: Supervise) -> 
     supervised = supervise(relay="well", api="well")
     supervised.await_told(2, "start")
     os.killpg(supervised.process.pid, signal.SIGINT)
-    assert supervised.process.wait(10) == 0
+    assert supervised.process.wait(PATIENCE) == 0
     assert [line.name for line in supervised.told("stop")] == ["api", "relay"]
 
 
 def test_a_part_with_a_wrong_configuration_ends_everything(supervise: Supervise) -> None:
     supervised = supervise(relay="well", api="give_up")
-    assert supervised.process.wait(10) == os.EX_CONFIG
+    assert supervised.process.wait(PATIENCE) == os.EX_CONFIG
     assert len(supervised.told("start", "api")) == 1
     assert not any(is_alive(line.pid) for line in supervised.told("start"))
 
@@ -122,7 +123,7 @@ def test_an_error_of_the_tick_ends_everything(supervise: Supervise) -> None:
     supervised = supervise(relay="well")
     supervised.await_told(1, "start")
     supervised.file.with_suffix(".bad").touch()
-    assert supervised.process.wait(10) == 1
+    assert supervised.process.wait(PATIENCE) == 1
     assert len(supervised.told("stop", "relay")) == 1
 
 
@@ -150,9 +151,10 @@ def test_the_workers_of_a_part_end_with_it(supervise: Supervise) -> None:
     part = supervised.await_told(1, "start")[0]
     os.kill(part.pid, signal.SIGKILL)
     supervised.await_told(2, "start")
-    assert not is_alive(supervised.told("worker")[0].pid)
+    # it was killed by now, and may take a moment to go
+    eventually(lambda: not is_alive(supervised.told("worker")[0].pid))
     assert supervised.end() == 0
-    assert not is_alive(supervised.told("worker")[1].pid)
+    eventually(lambda: not is_alive(supervised.told("worker")[1].pid))
 
 
 def test_a_part_that_makes_work_gives_way_to_the_others(supervise: Supervise) -> None:

@@ -14,6 +14,7 @@ from tests.api.conftest import Api, make_backend, served, url_of  # noqa: F401 -
 from tests.api.visitors import Answer, People, Visitor, obey, people_of
 from tests.conftest import find_free_port, wait_until
 from tests.entering.web_application import WebApplication, web_application
+from tests.hurry import Hurry
 
 from calipso import credentials
 from calipso.api.entering import read_account
@@ -47,7 +48,7 @@ def api(make_backend: Callable[..., Backend], database: str, guacamole: WebAppli
         guacamole_database_url=url_of(database),
         guacamole_url=guacamole.url,
         guacamole_public_url=PUBLIC,
-        outside_timeout=1,
+        outside_timeout=120,
         max_resources_per_user=100,
     )
     try:
@@ -251,10 +252,11 @@ async def test_links_that_no_browser_sends_are_refused(people: People, given: st
 
 @pytest.mark.parametrize("trouble", ["hang", "html", "strange", "403", "404", "500", "503"])
 async def test_guacamole_in_trouble_is_told_without_its_words(
-    people: People, guacamole: WebApplication, trouble: str
+    people: People, guacamole: WebApplication, hurry: Hurry, trouble: str
 ) -> None:
     desktop = await start(people.ada)
     guacamole.trouble = trouble
+    hurry(trouble)
     page = await people.nobody.get(f"/enter/{link(*desktop.account)}")
     assert (page.status, "Guacamole does not answer as it should" in content(page)) == (503, True)
     answer = await people.ada.ask("POST", f"/containers/{desktop.shown['id']}/enter")
@@ -264,6 +266,7 @@ async def test_guacamole_in_trouble_is_told_without_its_words(
         assert desktop.account[1].encode() not in told
         assert b"stack trace" not in told
     guacamole.trouble = ""
+    hurry("")
     assert (await people.nobody.get(f"/enter/{link(*desktop.account)}")).status == 302
 
 
@@ -279,7 +282,7 @@ async def test_rows_that_somebody_removed_are_told(people: People, api: Api) -> 
 async def test_a_guacamole_that_is_away_is_told(
     make_backend: Callable[..., Backend],  # noqa: F811 - the fixture
 ) -> None:
-    backend = make_backend(guacamole_url=f"http://127.0.0.1:{find_free_port()}/guacamole", outside_timeout=1)
+    backend = make_backend(guacamole_url=f"http://127.0.0.1:{find_free_port()}/guacamole", outside_timeout=120)
     try:
         with served(backend) as api:
             desktop = await start(people_of(api).ada)

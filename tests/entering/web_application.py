@@ -107,7 +107,7 @@ class WebApplication:
             case "":
                 return None
             case "hang":
-                await asyncio.sleep(60)
+                await asyncio.sleep(3600)
                 return None
             case "html":
                 return web.Response(text="<html>starting</html>", content_type="text/html")

@@ -22,7 +22,7 @@ from calipso.events.user import UserErased
 from calipso.projections import containers
 from calipso.projections.guacamole import history, tables
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 NAME, SUBJECT, WORD, ADDRESS = "Dulcinea", "aldonza-of-toboso", "windmill-notes", "203.0.113.77"
 # the name also finds the paths of the folders with it, and the account of the container

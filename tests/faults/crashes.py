@@ -4,14 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.faults.forked import Forked
 from tests.faults.invariants import Invariants
 
 from calipso.events.container import State
 
 RESTORED_SECONDS = 10.0
-_GIVE_UP_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 _IMAGE = "desktop"
 VERBS = ("run", "stop", "rm")
@@ -33,6 +32,8 @@ class Lives:
     Args:
         made: the installation, which runs.
         invariants: of the installation.
+
+    `longest` are the seconds of the longest undisturbed verb.
     """
 
     def __init__(self, made: Forked, invariants: Invariants) -> None:
@@ -40,6 +41,7 @@ class Lives:
         self._invariants = invariants
         self._number = 0
         self._seconds = 0.0
+        self.longest = 0.0
         self._left: list[str] = []
 
     def undisturbed(self) -> Sequence[tuple[str, str]]:
@@ -48,6 +50,7 @@ class Lives:
         for verb in VERBS:
             before = len(self._made.reached())
             self._do(verb)
+            self.longest = max(self.longest, self._seconds)
             reached += [(verb, point) for point in dict.fromkeys(self._made.reached()[before:])]
         return reached
 
@@ -57,7 +60,7 @@ class Lives:
         self._made.arm(point)
         self._do(verb)
         # what comes after the answer may be reached a moment later
-        wait_until(lambda: not self._made.is_armed, f"{point} to be reached", seconds=_GIVE_UP_SECONDS)
+        wait_until(lambda: not self._made.is_armed, f"{point} to be reached")
         seconds, left = self._settle(rebuilds=True)
         return Crash(verb=verb, point=point, seconds=max(seconds, self._seconds), left=[*self._left, *left])
 
@@ -93,6 +96,6 @@ class Lives:
                 restarted = time.monotonic()
             looked = time.monotonic()
             left = self._invariants.violations(rebuilds=rebuilds)
-            if not left or looked - began > _GIVE_UP_SECONDS:
+            if not left or looked - began > PATIENCE:
                 return looked - restarted, left
             time.sleep(_LOOK_SECONDS)

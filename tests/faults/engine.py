@@ -19,7 +19,6 @@ from docker import APIClient
 from tests.conftest import wait_until
 
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-_START_SECONDS = 60.0
 _TIMEOUT = 10
 AWAY = (OSError, docker.errors.DockerException, requests.RequestException)
 _CONTAINERD = """
@@ -109,7 +108,7 @@ class Engine:
         }
         self._dockerd = self._spawn("dockerd", *(f"--{name}={value}" for name, value in options.items()))
         self.pid = self._dockerd.pid
-        wait_until(self._answers, "the Docker Engine to answer", seconds=_START_SECONDS)
+        wait_until(self._answers, "the Docker Engine to answer")
 
     def stop(self, *, keeps: bool = True) -> None:
         """End it in order.

@@ -67,7 +67,7 @@ class Forked(Installation):
                 self.engine.installation = str(backend.installation.id)
             try:
                 self.revive()
-                wait_until(self._signs_in, "the API to sign somebody in", seconds=60)
+                wait_until(self._signs_in, "the API to sign somebody in")
                 yield self
             finally:
                 for pid in self._processes.values():
@@ -107,7 +107,7 @@ class Forked(Installation):
         return thread
 
     def _ask(self, verb: str, names: Sequence[str]) -> None:
-        wait_until(self._listens, "the API to listen", seconds=60)
+        wait_until(self._listens, "the API to listen")
         noted = {"run": self.told.started, "stop": self.told.stopped, "rm": self.told.removed}[verb]
         try:
             noted.add(self._get(f"resource/{verb}/{USER}/{'/'.join(names)}/")["container_name"])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.conftest import PATIENCE
 from tests.faults.faults import Fault, Faults
 from tests.faults.installation import RUN_LIMIT
 from tests.faults.invariants import Invariants
@@ -13,7 +14,7 @@ from tests.faults.report import Report
 from tests.faults.system import System, system
 from tests.faults.users import Users
 
-AGREE_SECONDS = RUN_LIMIT + 30
+AGREE_SECONDS = RUN_LIMIT + PATIENCE
 _TICK_SECONDS = 0.05
 _WARM_SECONDS = 3.0
 

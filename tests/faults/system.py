@@ -15,7 +15,6 @@ from tests.faults.installation import DOCKER, LINKS, LOADED, Installation
 from tests.faults.network import Network, Place
 from tests.faults.processes import Process
 
-_START_SECONDS = 90.0
 PARTS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("api/0", ("api",)),
     ("api/1", ("api",)),
@@ -54,7 +53,7 @@ class System(Installation):
                 self.processes = [self._process(name, arguments) for name, arguments in PARTS]
                 for process in self.processes:
                     process.start()
-                wait_until(self._is_well, "every part to be well", seconds=_START_SECONDS)
+                wait_until(self._is_well, "every part to be well")
                 yield self
             finally:
                 for process in self.processes:

@@ -7,7 +7,7 @@ import pytest
 from tests.faults.engine import why_not
 from tests.faults.harness import soak
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 ROUNDS = 2
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tests.conftest import PATIENCE
 from tests.faults.network import Link, Network
 
 
@@ -34,7 +35,7 @@ def echo() -> Iterator[int]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield server.sockets[0].getsockname()[1]
-    asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(end(), loop).result(PATIENCE)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
@@ -48,7 +49,7 @@ def link(echo: int) -> Iterator[Link]:
 
 @pytest.fixture
 def connection(link: Link) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", link.port), timeout=10) as made:
+    with socket.create_connection(("127.0.0.1", link.port), timeout=PATIENCE) as made:
         assert said(made, b"hello") == b"hello"
         yield made
 
@@ -63,9 +64,9 @@ def test_a_cut_resets_and_refuses_until_mended(link: Link, connection: socket.so
     with pytest.raises(ConnectionError):
         connection.recv(1)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", link.port), timeout=10)
+        socket.create_connection(("127.0.0.1", link.port), timeout=PATIENCE)
     link.mend()
-    with socket.create_connection(("127.0.0.1", link.port), timeout=10) as again:
+    with socket.create_connection(("127.0.0.1", link.port), timeout=PATIENCE) as again:
         assert said(again, b"again") == b"again"
 
 
@@ -74,7 +75,7 @@ def test_what_is_stalled_goes_on_when_mended(link: Link, connection: socket.sock
     connection.settimeout(0.1)
     with pytest.raises(TimeoutError):
         said(connection, b"held")
-    connection.settimeout(10)
+    connection.settimeout(PATIENCE)
     link.mend()
     assert connection.recv(100) == b"held"
 
@@ -84,7 +85,7 @@ def test_what_is_swallowed_never_comes_and_the_connection_is_reset(link: Link, c
     connection.settimeout(0.1)
     with pytest.raises(TimeoutError):
         said(connection, b"lost")
-    connection.settimeout(10)
+    connection.settimeout(PATIENCE)
     link.mend()
     with pytest.raises(ConnectionResetError):
         connection.recv(1)
@@ -102,5 +103,5 @@ def test_what_is_forgotten_stays_silent_while_new_connections_work(link: Link, c
     connection.settimeout(0.1)
     with pytest.raises(TimeoutError):
         said(connection, b"lost")
-    with socket.create_connection(("127.0.0.1", link.port), timeout=10) as again:
+    with socket.create_connection(("127.0.0.1", link.port), timeout=PATIENCE) as again:
         assert said(again, b"again") == b"again"

@@ -83,7 +83,7 @@ def url(machine: Machine) -> Iterator[str]:
         )
         found = f"postgresql://postgres@{machine.here}:{port}/postgres"
         try:
-            wait_until(lambda: _answers(found), "PostgreSQL to answer", seconds=60)
+            wait_until(lambda: _answers(found), "PostgreSQL to answer")
             yield found
         finally:
             process.send_signal(signal.SIGINT)

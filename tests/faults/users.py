@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import aiohttp
+from tests.conftest import PATIENCE
 from tests.faults.installation import ADMINISTRATOR, IMAGES, PASSWORD, RUN_LIMIT, USERS
 from tests.faults.told import Told
 
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 _LONGEST_PAUSE = 1.5
 _HANG_UP_WITHIN = 2.0
-_PATIENCE = RUN_LIMIT + 15  # of a held request
+_HOLDING_SECONDS = RUN_LIMIT + 15
 _LABELS = "abcdef"
 
 
@@ -51,7 +52,7 @@ class Users:
         self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     async def _end(self) -> None:
         for task in self._tasks:
@@ -60,7 +61,7 @@ class Users:
 
     async def _life(self, user: "_User") -> None:
         jar = aiohttp.CookieJar(unsafe=True)
-        timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+        timeout = aiohttp.ClientTimeout(total=_HOLDING_SECONDS)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(cookie_jar=jar, timeout=timeout, connector=connector) as session:
             user.session = session

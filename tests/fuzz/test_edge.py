@@ -78,9 +78,9 @@ def test_data_set_path(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 9000, "{'a':" * 1900, "-" * 9000, "(" * 9000, "1" * 9999, "'" + "\\" * 9000])
 def test_data_set_path_of_great_depth(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert refused_or(lambda: parse_data_set_path(text)) is None
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @fuzzed

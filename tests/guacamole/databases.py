@@ -76,7 +76,7 @@ class DebianPostgres:
         self._process = subprocess.Popen(
             _program(*started), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=self._account, cwd="/"
         )
-        wait_until(self._answers, "PostgreSQL 15 to answer", seconds=60)
+        wait_until(self._answers, "PostgreSQL 15 to answer")
 
     def stop(self) -> None:
         """End it and wait for its end."""

@@ -42,7 +42,7 @@ class MariaDB:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._answers, "MariaDB to answer", seconds=60)
+        wait_until(self._answers, "MariaDB to answer")
 
     def stop(self) -> None:
         """End it and wait for its end."""

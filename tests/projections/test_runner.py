@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Column, Connection, Engine, Table, Text, Uuid, create_engine, delete, insert, select
+from tests.conftest import PATIENCE
 
 from calipso.codec import Codec
 from calipso.commands.dispatch import cause_of
@@ -194,7 +195,7 @@ def test_readers_that_are_some_pages_apart_read_each_page_once(monkeypatch: pyte
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - the condition is in a database
             await asyncio.sleep(0.01)
 
@@ -220,7 +221,7 @@ async def test_following_ends_also_when_it_is_woken_in_the_same_moment(
     # what it waits for is there, and has not come to it yet
     await asyncio.sleep(0)
     task.cancel()
-    done, _ = await asyncio.wait([task], timeout=5)
+    done, _ = await asyncio.wait([task], timeout=PATIENCE)
     task.cancel()
     assert done
 

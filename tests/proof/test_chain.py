@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from tests.conftest import PATIENCE
 from tests.proof.conftest import Log
 
 from calipso.proof.chain import GENESIS
@@ -97,7 +98,7 @@ def test_an_erasure_changes_nothing(log: Log) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - the condition is in a database
             await asyncio.sleep(0.02)
 

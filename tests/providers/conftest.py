@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.api.conftest import Api, make_backend, served
 from tests.api.visitors import Visitor
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 from calipso.backend import Backend
 from calipso.commands.image import AddImage
@@ -31,7 +31,7 @@ SETTINGS: Mapping[str, object] = {
     "page_size_experiments": PAGE_SIZE,
     "experiments_datasets_root": "/datasets",
     "experiments_output": "/output",
-    "outside_timeout": 1,
+    "outside_timeout": 120,
     "run_limit": 0.1,
     # whether somebody is a member is decided before this, and nobody need wait for a container
     "max_resources_per_user": 0,
@@ -58,7 +58,7 @@ class Server:
     def tell(self, path: str, text: str = "") -> None:
         """Send it a word."""
         request = urllib.request.Request(f"{self.url}/{path}", data=text.encode(), method="POST")  # noqa: S310 - our own
-        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - our own
+        urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310 - our own
 
     def trouble(self, kind: str) -> None:
         """Let it be in a trouble, or in none."""
@@ -70,7 +70,7 @@ class Server:
 
     def asked(self) -> list[str]:
         """What it was asked since this was asked last; ICAT only."""
-        with urllib.request.urlopen(f"{self.url}/asked", timeout=5) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"{self.url}/asked", timeout=PATIENCE) as answer:  # noqa: S310 - our own
             found: list[str] = json.loads(answer.read())
         return found
 

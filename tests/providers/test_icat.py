@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from tests.api.conftest import Api
 from tests.api.visitors import Visitor
+from tests.hurry import Hurry
 from tests.providers.conftest import (
     PASSWORD,
     SETTINGS,
@@ -236,9 +237,10 @@ async def test_a_session_of_icat_is_kept_and_renewed_once(user: User) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["hang", "html", "redirect", "huge", "error", "close", "shape"])
-async def test_trouble_is_told_and_stores_nothing(user: User, trouble: str) -> None:
+async def test_trouble_is_told_and_stores_nothing(user: User, hurry: Hurry, trouble: str) -> None:
     know(user.provider, visit(71, fresh(), f"db/{user.name}"))
     user.provider.trouble(trouble)
+    hurry(trouble)
     head = head_of(user.api)
     for path in (f"/users/{user.name}/experiments/", "/experiments/71/users"):
         answer = await user.get(path)

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 from tests.api.visitors import Visitor
+from tests.hurry import Hurry
 from tests.providers.conftest import TROUBLES, User, events_after, experiment, head_of, kinds_after, obey, session
 from tests.providers.test_changes import fresh, grant, state
 
@@ -88,7 +89,7 @@ async def test_other_memberships_do_not_end_by_a_run(user: User) -> None:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_what_an_operator_gave_goes_on_without_the_provider(user: User, trouble: str) -> None:
+async def test_what_an_operator_gave_goes_on_without_the_provider(user: User, hurry: Hurry, trouble: str) -> None:
     granted, provided = fresh(), fresh()
     user.given(experiment(provided, session("1")))
     await user.list()
@@ -99,6 +100,7 @@ async def test_what_an_operator_gave_goes_on_without_the_provider(user: User, tr
         AddSession(experiment_id=state(user, granted).experiment_id, proposal_id=granted, session=details),
     )
     user.provider.trouble(trouble)
+    hurry(trouble)
     assert (await user.run(f"{granted}~1"))[0] == MEMBER
     head = head_of(user.api)
     status, error = await user.run(f"{provided}~1")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import find_free_port
+from tests.hurry import Hurry
 from tests.providers.conftest import (
     TROUBLES,
     User,
@@ -21,7 +22,7 @@ from tests.providers.test_changes import fresh
 from calipso.backend import Backend
 
 REASONS = {
-    "hang": "it did not answer within 1 s",
+    "hang": "it did not answer within 0.5 s",
     "html": "its answer cannot be understood",
     "redirect": "it answered 302",
     "huge": "its answer is longer than",
@@ -43,18 +44,20 @@ async def refused(user: User, query: str = "") -> str:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_trouble_is_told_and_favourites_are_still_there(user: User, trouble: str) -> None:
+async def test_trouble_is_told_and_favourites_are_still_there(user: User, hurry: Hurry, trouble: str) -> None:
     number = fresh()
     user.given(experiment(number))
     link = (await user.list())["results"][0]["id"]
     await user.ask("PUT", f"/favorite/{link}/", {"favorite": True})
     user.given(experiment(number, subject="new"), experiment(fresh()))
     user.provider.trouble(trouble)
+    hurry(trouble)
     head = head_of(user.api)
     assert REASONS[trouble] in await refused(user)
     assert await user.numbers("?calipsouserexperiment__favorite=1") == [number]
     assert kinds_after(user.api, head) == []
     user.provider.trouble("")
+    hurry("")
     assert len(await user.numbers()) == 2
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from tests.conftest import PATIENCE
 
 from calipso.codec import Codec
 from calipso.commands.container import ContainerCommand
@@ -40,7 +41,7 @@ class House:
     `alive` are the claimants that live besides the provisioner itself.
     """
 
-    run_limit: float = 20
+    run_limit: float = PATIENCE
     stop_limit: float = 120
     stopped_limit: float = 3600
     capacity: int = 1000

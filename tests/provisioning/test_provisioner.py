@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from tests.builders import PLACEMENT
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.provisioning.conftest import House
 
 from calipso.commands.container import AdoptContainer, RecordContainerStarted, RemoveContainer, StopContainer
@@ -85,7 +85,7 @@ async def test_a_stop_cuts_a_start_short(house: House) -> None:
     await until(lambda: house.state(container_id) is State.STARTING and bool(house.in_world()))
     house.issue(StopContainer(container_id=container_id))
     provisioner.interrupt(container_id)
-    await asyncio.wait_for(provisioner.attend(container_id), 5)
+    await provisioner.attend(container_id)
     await start
     assert house.state(container_id) is State.STOPPED
     assert house.is_consistent()
@@ -155,11 +155,12 @@ async def test_a_target_that_comes_back_in_time_starts(house: House) -> None:
 
 
 async def test_no_more_than_the_capacity_is_held_and_the_rest_waits() -> None:
-    house = House(capacity=3, starts=2, run_limit=30)
+    house = House(capacity=3, starts=2, run_limit=PATIENCE)
     provisioner = house.provisioner()
     ids = [house.request() for _ in range(5)]
     tasks = [asyncio.create_task(provisioner.attend(container_id)) for container_id in ids]
-    await asyncio.wait(tasks, timeout=1.5)
+    await until(lambda: sum(house.state(c) is State.RUNNING for c in ids) == 3)
+    await asyncio.wait(tasks, timeout=1.5)  # meanwhile the others have looked for room again
     running = [c for c in ids if house.state(c) is State.RUNNING]
     assert len(running) == 3 == len(house.in_world())
     for container_id in running:
@@ -197,7 +198,7 @@ async def test_secrets_reach_the_order_and_no_event(house: House) -> None:
 
 @pytest.mark.parametrize("successor", ["here/0", "here/1"])
 async def test_whoever_stood_still_beyond_the_deadline_leaves_alone_what_another_started(successor: str) -> None:
-    house = House(run_limit=0.5)
+    house = House(run_limit=2)
     container_id = house.request("memory/x?silent")
     stands_still = asyncio.create_task(house.provisioner("here/0").attend(container_id))
     await until(lambda: house.state(container_id) is State.STARTING and bool(house.in_world()))

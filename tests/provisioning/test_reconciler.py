@@ -1,7 +1,8 @@
 """The reconciler makes record and world agree again after whatever happened."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Self
 from uuid import UUID
 
 import pytest
@@ -175,14 +176,23 @@ async def stopping(house: House, reference: str) -> UUID:
     return container_id
 
 
-async def test_what_does_not_stop_is_removed_by_force_at_its_deadline() -> None:
-    house = House(stop_limit=0.3)
+class Later(datetime):
+    """A clock by which the deadlines of now are over."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(days=1)
+
+
+async def test_what_does_not_stop_is_removed_by_force_at_its_deadline(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reconciler = house.reconciler()
     container_id = await stopping(house, "memory/wedged?wedged")
     await look(reconciler)
     assert (house.state(container_id), house.held()) == (State.STOPPING, {container_id})
     assert reconciler.trouble == f"container {container_id}: rejected: the process does not end"
-    await asyncio.sleep(0.31)
+    monkeypatch.setattr("calipso.runtimes.reconciler.datetime", Later)
     await look(reconciler)
     (stopped,) = [r.event for r in house.store.load(container_id) if isinstance(r.event, ContainerStopped)]
     assert stopped.reason == "removed by force, for it had not stopped in time"
@@ -231,13 +241,12 @@ async def test_a_stop_waits_for_a_target_that_is_away_however_long() -> None:
     assert house.is_consistent()
 
 
-async def test_a_stopped_container_that_nobody_removes_is_removed() -> None:
-    house = House(stopped_limit=0.05)
+async def test_a_stopped_container_that_nobody_removes_is_removed(house: House) -> None:
     container_id = await stopping(house, "memory/plain")
     await house.provisioner().attend(container_id)
     await look(house.reconciler())
     assert house.state(container_id) is State.STOPPED
-    await asyncio.sleep(0.06)
+    house.stopped_limit = 0
     await look(house.reconciler())
     assert house.state(container_id) is State.REMOVED
     assert not house.world.kept

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 from tests.api.conftest import PASSWORD, Api, basic
+from tests.conftest import PATIENCE
 from tests.proxies.conftest import NEVER_STARTED, RUN_LIMIT, Browse
 from tests.proxies.fronts import PREFIX, SECRET, Front
 from yarl import URL
@@ -208,9 +209,9 @@ class FrontContract:
         async with upstream() as behind:
             with begin(behind.port) as front:
                 async with browse() as session, session.get(f"{front.url}/events") as answer:
-                    assert await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 10) == b"data: first\n\n"
+                    assert await asyncio.wait_for(answer.content.readuntil(b"\n\n"), PATIENCE) == b"data: first\n\n"
                     behind.go_on.set()
-                    assert await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 10) == b"data: second\n\n"
+                    assert await asyncio.wait_for(answer.content.readuntil(b"\n\n"), PATIENCE) == b"data: second\n\n"
 
     @pytest.mark.parametrize(
         "framing",
@@ -238,7 +239,7 @@ async def _send(front: Front, request: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", front.port, ssl=context)
     writer.write(request)
     try:
-        await asyncio.wait_for(reader.read(65536), 10)
+        await asyncio.wait_for(reader.read(65536), PATIENCE)
     finally:
         # at once: a front that refused may not read its end before the loop ends
         writer.transport.abort()

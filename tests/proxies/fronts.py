@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.runtimes.certificates import Pair
 
 OPS = Path(__file__).parents[2] / "ops"
@@ -145,7 +145,7 @@ def _running(command: list[str | Path], folder: Path, port: int) -> Iterator[Non
         yield
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE)
 
 
 def _answers(port: int) -> bool:

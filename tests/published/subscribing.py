@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 from calipso.bus import connected
 from calipso.events.envelope import Recorded
@@ -53,4 +53,4 @@ def subscriber(folder: Path, url: str, *arguments: str, **environment: str) -> I
         assert process.poll() is None
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE)

@@ -81,7 +81,7 @@ def write_until(store: PostgresStore, enough: threading.Event) -> None:
 def wait_for_progress(database: Database, events: int) -> None:
     parts = Parts(database)
     mark = parts.position("relay") + events
-    wait_until(lambda: parts.position("relay") >= mark, "the relay to move", seconds=60)
+    wait_until(lambda: parts.position("relay") >= mark, "the relay to move")
 
 
 def messages_of(nats_url: str) -> list[RawStreamMsg]:
@@ -109,7 +109,7 @@ def positions_in_store(store: PostgresStore) -> list[int]:
 
 def wait_for_relay(database: Database, store: PostgresStore) -> None:
     parts = Parts(database)
-    wait_until(lambda: parts.position("relay") >= store.head(), "the relay to catch up", seconds=60)
+    wait_until(lambda: parts.position("relay") >= store.head(), "the relay to catch up")
 
 
 def test_messages_are_cloud_events_with_public_fields_only(

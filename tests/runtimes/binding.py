@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol as Interface
 from uuid import UUID
 
+from tests.conftest import PATIENCE
 from tests.runtimes.orders import wait_until
 
 from calipso.events.values import Identity, ImageSpec, Placement, Protocol, Resources
@@ -66,12 +67,12 @@ class Binding(Interface):
         """Whether a container's account can write in a folder; fails when the folder is not there."""
 
 
-def usable(runtime: ContainerRuntime, wanted: Order, seconds: float = 20) -> Placement:
+def usable(runtime: ContainerRuntime, wanted: Order, seconds: float = PATIENCE) -> Placement:
     """Start a container and wait until it is usable."""
     return wait(runtime, wanted, runtime.start(wanted), seconds)
 
 
-def wait(runtime: ContainerRuntime, wanted: Order, seen: Observation, seconds: float = 20) -> Placement:
+def wait(runtime: ContainerRuntime, wanted: Order, seen: Observation, seconds: float = PATIENCE) -> Placement:
     async def limited() -> Placement:
         async with asyncio.timeout(seconds):
             return await wait_until_usable(runtime, wanted, seen)
@@ -110,6 +111,6 @@ class Ear:
         """The seconds that it took to end."""
         begin = time.monotonic()
         self.ended.set()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
         return time.monotonic() - begin

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from tests.conftest import PATIENCE
 from tests.runtimes.binding import Binding, Ear, exited, usable, wait
 from tests.runtimes.orders import IDENTITY, order, wait_until
 
@@ -211,8 +212,8 @@ class RuntimeContract:
 
             wait_until(has_heard)
         finally:
-            assert ear.close() < 2
-            assert deaf.close() < 2
+            assert ear.close() < PATIENCE / 10
+            assert deaf.close() < PATIENCE / 10
         assert set(ear.heard) <= started
         assert not deaf.heard
 
@@ -251,7 +252,7 @@ class RuntimeContract:
                 ask()
 
     def test_a_watch_waits_for_a_target_that_is_away(self, binding: Binding) -> None:
-        assert Ear(binding.away()).close() < 2
+        assert Ear(binding.away()).close() < PATIENCE / 10
 
     def test_limits_identity_and_volumes_are_as_ordered(
         self, binding: Binding, runtime: ContainerRuntime, folders: tuple[Volume, Volume]

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+from tests.conftest import PATIENCE
+
 from calipso.events.container import ContainerRequested
 from calipso.events.naming import container_name
 from calipso.events.values import Identity, ImageSpec, Mode, Protocol, Resources, Runtime, Volume
@@ -51,7 +53,7 @@ def volumes_of(*folders: Path) -> tuple[Volume, ...]:
     return tuple(Volume(source=str(f), bind=f"/data/{n}", mode=Mode.READ_WRITE) for n, f in enumerate(folders))
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 15) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE) -> None:
     """Ask again and again until the answer is yes; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from docker import APIClient
+from tests.conftest import PATIENCE
 from tests.runtimes.binding import usable
 from tests.runtimes.docker_binding import DockerBinding
 from tests.runtimes.orders import order, wait_until
@@ -95,7 +96,7 @@ def test_containers_do_not_reach_each_other_and_are_reached_by_us(binding: Docke
     orders, seen = two(binding, egress=egress)
     assert [entry.port > 0 for entry in seen] == [True, True]
     for entry in seen:
-        socket.create_connection((entry.host, entry.port), timeout=5).close()
+        socket.create_connection((entry.host, entry.port), timeout=PATIENCE).close()
     listed = binding.made(target(binding, egress=egress)).list()
     assert {(o.host, o.port) for o in listed.values()} == {(entry.host, entry.port) for entry in seen}
     assert not reaches(binding, orders[0].name, address_of(binding, orders[1].name), 5901)
@@ -167,7 +168,7 @@ def test_the_services_of_the_host_are_not_reached(
         assert not reaches(binding, orders[0].name, gateway, port)
         # what an engine alone lets pass
         assert reaches(binding, stranger[0], stranger[1], port)
-    socket.create_connection((seen[0].host, seen[0].port), timeout=5).close()
+    socket.create_connection((seen[0].host, seen[0].port), timeout=PATIENCE).close()
 
 
 def test_the_rule_is_that_of_the_firewall_and_comes_back(binding: DockerBinding) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import PATIENCE
 from tests.dead_folder import dead_folder
 from tests.runtimes.binding import usable
 from tests.runtimes.docker_binding import DockerBinding
@@ -69,9 +70,9 @@ class TestElsewhere:
     def far(self, binding: DockerBinding, proxy: Proxy) -> Callable[..., DockerRuntime]:
         address = f"tcp://127.0.0.1:{proxy.port}"
 
-        def made(root: Path, folder_image: str = "", **options: Any) -> DockerRuntime:  # noqa: ANN401 - the runtime's own
+        def made(root: Path, folder_image: str = "", folder_seconds: int = 60, **options: Any) -> DockerRuntime:  # noqa: ANN401 - the runtime's own
             target = Target(name="here", runtime=Runtime.DOCKER, address=address, folder_image=folder_image)
-            return binding.made(target, roots=(str(root),), folder_seconds=2, **options)
+            return binding.made(target, roots=(str(root),), folder_seconds=folder_seconds, **options)
 
         return made
 
@@ -126,14 +127,14 @@ class TestElsewhere:
         (open_root / "dead").mkdir()
         wanted = order(binding.image("tiny"), volumes=volumes_of(open_root / "dead"))
         with dead_folder(open_root / "dead"):
-            self.refused(far(open_root), wanted, f"{open_root}/dead does not answer within 2 s")
+            self.refused(far(open_root, folder_seconds=2), wanted, f"{open_root}/dead does not answer within 2 s")
 
     def test_a_root_that_is_away_is_told_by_the_folders_name(
         self, binding: DockerBinding, far: Callable[..., DockerRuntime], open_root: Path
     ) -> None:
         wanted = order(binding.image("tiny"), volumes=volumes_of(open_root / "a"))
         with dead_folder(open_root):
-            self.refused(far(open_root, timeout=2), wanted, f"{open_root}/a does not answer within")
+            self.refused(far(open_root, folder_seconds=2, timeout=5), wanted, f"{open_root}/a does not answer within")
 
     def test_an_image_of_its_own_makes_folders(
         self, binding: DockerBinding, far: Callable[..., DockerRuntime], open_root: Path
@@ -180,12 +181,12 @@ class TestElsewhere:
 def test_a_folder_of_this_host_that_is_away_fails_the_start(binding: DockerBinding, open_root: Path) -> None:
     (open_root / "dead").mkdir()
     for roots in ((), (str(open_root),)):
-        runtime = binding.runtime(roots=roots, folder_seconds=1)
+        runtime = binding.runtime(roots=roots, folder_seconds=2)
         wanted = order(binding.image("tiny"), volumes=volumes_of(open_root / "dead"))
         begun = time.monotonic()
         with dead_folder(open_root / "dead"), pytest.raises(RuntimeFailed, match=f"{open_root}/dead does not answer"):
             runtime.start(wanted)
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < PATIENCE / 10
         assert runtime.list() == {}
 
 

@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 
+from tests.conftest import PATIENCE
 from tests.runtimes.binding import Ear, usable
 from tests.runtimes.orders import image, order
 
@@ -40,5 +41,5 @@ def test_nothing_is_kept_so_absence_proves_nothing() -> None:
 def test_a_watch_hears_nothing_until_it_is_ended() -> None:
     ear = Ear(links())
     assert threading.active_count() > 1
-    assert ear.close() < 2
+    assert ear.close() < PATIENCE / 10
     assert not ear.heard

@@ -27,7 +27,6 @@ from calipso.events.values import ImageSpec, Protocol, Resources, Runtime
 
 TARGET, IMAGE = "memory", "desktop"
 LIMIT = 3  # containers of one user
-_START_SECONDS = 60.0
 _FILLERS = 4
 _MAKERS_OF_WORK = ("api", "provision")
 
@@ -81,7 +80,7 @@ class ScaledOut(Installation):
                     if process.name.startswith(_MAKERS_OF_WORK):
                         for each in process.tree:  # as `calipso serve` has it
                             each.nice(5)
-                wait_until(self._is_well, "every part to be well", seconds=_START_SECONDS)
+                wait_until(self._is_well, "every part to be well")
                 yield self
             finally:
                 for process in reversed(self.processes or [world]):

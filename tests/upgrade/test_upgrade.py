@@ -19,7 +19,7 @@ from tests.erasure.test_everywhere import TARGETS, assert_rebuilt, is_shown
 
 from calipso.cli.common import running
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 # the commit before this one; and the oldest whose data is promised to be read, with events of versions that are no more
