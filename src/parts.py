@@ -30,8 +30,11 @@ CREATE TABLE IF NOT EXISTS parts (
 """
 
 # a report may come late from a process that lost the race for a batch: a position never goes back
+# in one order, so that two processes that report the same parts never wait for each other
 _UPSERT = """
-INSERT INTO parts AS p (name, position, ok, detail, at) VALUES (%s, %s, %s, %s, clock_timestamp())
+INSERT INTO parts AS p (name, position, ok, detail, at)
+SELECT r.name, r.position, r.ok, r.detail, clock_timestamp()
+FROM unnest(%s::text[], %s::bigint[], %s::boolean[], %s::text[]) AS r (name, position, ok, detail) ORDER BY r.name
 ON CONFLICT (name) DO UPDATE SET
     position = greatest(p.position, excluded.position), ok = excluded.ok, detail = excluded.detail, at = excluded.at
 """
@@ -85,12 +88,11 @@ class Parts:
 
     def report_all(self, reports: Sequence["Report"]) -> None:
         """Write the rows of several parts in one transaction, and ring once."""
-        with self._database.connect() as connection, connection.transaction():
+        columns = [[getattr(report, name) for report in reports] for name in ("name", "position", "ok", "detail")]
+        with self._database.connect() as connection, connection.pipeline(), connection.transaction():
             # a lost report is told again a moment later: not worth a wait for the disk
             connection.execute("SET LOCAL synchronous_commit = off")
-            # in one order, so that two processes that report the same parts never wait for each other
-            for report in sorted(reports, key=lambda report: report.name):
-                connection.execute(_UPSERT, (report.name, report.position, report.ok, report.detail))
+            connection.execute(_UPSERT, columns)
             connection.execute("SELECT pg_notify(%s, %s)", (SHOWN, format_notice(reports)))
 
     def all(self) -> Sequence[Part]:

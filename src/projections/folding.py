@@ -1,12 +1,17 @@
-"""How read models fold a batch of events: the rows concerned are read at once, changed in memory, written at once."""
+"""How read models fold a batch of events: the rows concerned are read at once, changed in memory, written at once.
+
+Live batches are small, and making a statement takes longer than running it: each is made once for its table.
+"""
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, any_, bindparam, delete, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from calipso.events.envelope import EVENT_TYPES, Event
+from calipso.projections.conflicts import replacement
 
 Row = dict[str, Any]
 
@@ -37,8 +42,7 @@ class Changes:
 
     def read(self, connection: Connection, column: Column[Any], values: Collection[object]) -> None:
         """Make the stored rows known that have one of these values in a column; to be called before all changes."""
-        wanted = select(self._table).where(any_of(column, values))
-        for found in connection.execute(wanted).mappings():
+        for found in connection.execute(_with_any(column), {"wanted": list(values)}).mappings():
             self._stored[self._key_of(found)] = dict(found)
         self._rows |= self._stored
 
@@ -70,9 +74,9 @@ class Changes:
             column = self._table.c[name]
             connection.execute(delete(self._table).where(any_of(column, values)))
         if gone := [self._parameters(key) for key, row in self._rows.items() if row is None]:
-            connection.execute(self._delete(), gone)
+            connection.execute(_deletion(self._table), gone)
         if changed := [row for key, row in self._rows.items() if row is not None and row != self._stored.get(key)]:
-            connection.execute(self._upsert(), changed)
+            connection.execute(_replacement(self._table), changed)
 
     def _key_of(self, row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a dict, or a row of the database
         return tuple(row[name] for name in self._key)
@@ -80,9 +84,15 @@ class Changes:
     def _parameters(self, key: tuple[Any, ...]) -> Row:
         return {f"of_{name}": value for name, value in zip(self._key, key, strict=True)}
 
-    def _delete(self) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
-        return delete(self._table).where(and_(*(self._table.c[name] == bindparam(f"of_{name}") for name in self._key)))
 
-    def _upsert(self) -> Any:  # noqa: ANN401 - as above
-        statement = insert(self._table)
-        return statement.on_conflict_do_update(index_elements=self._key, set_=dict(statement.excluded.items()))
+@cache
+def _with_any(column: Column[Any]) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
+    return select(column.table).where(column == any_(bindparam("wanted", type_=ARRAY(column.type))))
+
+
+@cache
+def _deletion(table: Table) -> Any:  # noqa: ANN401 - as above
+    return delete(table).where(and_(*(column == bindparam(f"of_{column.name}") for column in table.primary_key)))
+
+
+_replacement = cache(replacement)

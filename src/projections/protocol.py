@@ -1,7 +1,8 @@
 """What the runner asks of a projection, and the table in which a projection keeps its position."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, insert, select, update
 
@@ -58,10 +59,20 @@ def ensure_position(connection: Connection, table: Table) -> None:
 
 def lock_position(connection: Connection, table: Table) -> int:
     """Read the position and keep others out until the transaction ends."""
-    position: int = connection.execute(select(table.c.position).with_for_update()).scalar_one()
+    position: int = connection.execute(_locked(table)).scalar_one()
     return position
 
 
 def save_position(connection: Connection, table: Table, position: int) -> None:
     """Write the position of the last event applied."""
-    connection.execute(update(table).values(position=position))
+    connection.execute(_changed(table), {"position": position})
+
+
+@cache
+def _locked(table: Table) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
+    return select(table.c.position).with_for_update()
+
+
+@cache
+def _changed(table: Table) -> Any:  # noqa: ANN401 - as above
+    return update(table)

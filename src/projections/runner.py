@@ -21,6 +21,7 @@ BATCH = 500
 _LAZY = 10_000
 _IDLE_SECONDS = 1.0
 _GATHER_SECONDS = 0.005  # what comes together is applied together
+_LONGEST_GATHER_SECONDS = 0.02  # where a batch takes long, more comes together
 _HEARTBEAT_SECONDS = 5.0
 _OUTAGE_SECONDS = 1.0
 _POISON_SECONDS = 30.0
@@ -109,10 +110,11 @@ class Runner:
             self._stored = self._seen = self._read_position()
         topics = self.projection.topics
         page = self._log.read(after=self._seen, limit=limit, topics=topics, is_tolerant=topics is None)
-        has_more = page.last - self._seen >= limit  # a full page ends as far away at least
+        if page.last == self._seen:
+            return False
         if not page.events and page.last - self._stored < _LAZY:
             self._seen = page.last
-            return has_more
+            return True
         with self._engine.begin() as connection:
             if self.projection.lock_position(connection) != self._stored:  # another runner was first
                 self._stored = None
@@ -121,7 +123,7 @@ class Runner:
                 self.projection.apply(connection, page.events)
             self.projection.save_position(connection, page.last)
         self._stored = self._seen = page.last
-        return has_more
+        return True
 
     def _read_position(self) -> int:
         with self._engine.begin() as connection:
@@ -136,6 +138,7 @@ class Runner:
         told = 0.0
         while True:
             woken.clear()
+            began = time.monotonic()
             try:
                 position = await asyncio.to_thread(self.catch_up)
                 if time.monotonic() - told > _HEARTBEAT_SECONDS:
@@ -147,10 +150,11 @@ class Runner:
                 told = await self._trouble(str(error), _POISON_SECONDS)
             except OUTAGES as error:
                 told = await self._trouble(f"a database does not answer: {error}", _OUTAGE_SECONDS)
+            taken = time.monotonic() - began
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await woken.wait()
-                await asyncio.sleep(_GATHER_SECONDS)
+                await asyncio.sleep(min(max(_GATHER_SECONDS, taken), _LONGEST_GATHER_SECONDS))
 
     async def _trouble(self, detail: str, pause: float) -> float:
         _log.error("projection stands still", projection=self.projection.name, detail=detail)

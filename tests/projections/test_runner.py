@@ -16,7 +16,7 @@ from calipso.commands.dispatch import cause_of
 from calipso.database import Database
 from calipso.events.envelope import Page, Recorded
 from calipso.events.user import Role, RoleGranted, RoleRevoked
-from calipso.projections.runner import PoisonEvent, Runner
+from calipso.projections.runner import BATCH, PoisonEvent, Runner
 from calipso.projections.shared_log import SharedLog
 from calipso.projections.tables import ReadModel, read_model_metadata
 from calipso.store_memory import MemoryStore
@@ -175,6 +175,18 @@ def test_a_shared_reading_gives_each_what_it_wants() -> None:
     write(store, 1)
     assert log.read(after=6, limit=10).last == 8
     assert log.read(after=8, limit=10).last == 8
+
+
+def test_a_kept_page_that_was_the_last_when_it_was_read_is_not_the_end(
+    runner: Runner, store: MemoryStore, engine: Engine
+) -> None:
+    log = SharedLog(store)
+    runner._log = log
+    users = write(store, 3)
+    log.read(after=0, limit=BATCH)
+    users += write(store, 2)
+    assert runner.catch_up() == store.head()
+    assert rows(engine) == set(users)
 
 
 def test_readers_that_are_some_pages_apart_read_each_page_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from posixpath import normpath
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Connection, Index, Table, Uuid, func, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Column, ColumnElement, Connection, Index, Table, Uuid, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from calipso.events.container import ContainerRequested
 from calipso.events.envelope import Event, Recorded, Unreadable
@@ -17,6 +17,7 @@ from calipso.events.experiment import ExperimentAdded, SessionAdded, SessionChan
 from calipso.events.image import ImageAdded
 from calipso.events.naming import parse_uuid
 from calipso.projections.columns import PlainText, Whole
+from calipso.projections.conflicts import addition
 from calipso.projections.folding import Changes, Row, any_of
 from calipso.projections.tables import ReadModel, read_model_metadata
 
@@ -62,6 +63,13 @@ folders = Table(
 Index("below", folders.c.source, postgresql_ops={"source": "text_pattern_ops"})
 
 
+# one statement for any number of rows, made once: there are as many as there are events; told twice is told once
+_ADDED = addition(entries).from_select(
+    [c.name for c in entries.columns],
+    select(*(func.unnest(bindparam(f"all_{c.name}", type_=ARRAY(c.type))) for c in entries.columns)),
+)
+
+
 class Audit(ReadModel):
     """Keeps a row for each event, whatever it is."""
 
@@ -78,10 +86,7 @@ class Audit(ReadModel):
 
 
 def _append(connection: Connection, rows: Sequence[Row]) -> None:
-    # one statement for any number of rows: there are as many as there are events
-    columns = [func.unnest(literal([row[c.name] for row in rows], ARRAY(c.type))) for c in entries.columns]
-    added = insert(entries).from_select([c.name for c in entries.columns], select(*columns))
-    connection.execute(added.on_conflict_do_nothing())  # told twice is told once
+    connection.execute(_ADDED, {f"all_{c.name}": [row[c.name] for row in rows] for c in entries.columns})
 
 
 def _row(recorded: Recorded, known: Mapping[UUID, UUID]) -> Row:
@@ -113,12 +118,13 @@ def _beside(connection: Connection, events: Sequence[Recorded]) -> Mapping[UUID,
     asked = [r.event for r in events if isinstance(r.event, ContainerRequested)]
     new = {event.container_id: event.session.experiment_id for event in asked if event.session}
     concerned = {container for r in events if (container := about(r.event)["container_id"])}
+    if new:
+        _put(connection, beside, [{"container_id": container, "experiment_id": new[container]} for container in new])
+        # a reservation comes before its request, perhaps in an earlier batch
+        earlier = any_of(entries.c.container_id, new.keys()), entries.c.experiment_id.is_(None)
+        its = beside.c.container_id == entries.c.container_id
+        connection.execute(update(entries).where(*earlier, its).values(experiment_id=beside.c.experiment_id))
     known = select(beside).where(any_of(beside.c.container_id, concerned - new.keys()))
-    _put(connection, beside, [{"container_id": container, "experiment_id": new[container]} for container in new])
-    # a reservation comes before its request, perhaps in an earlier batch
-    earlier = any_of(entries.c.container_id, new.keys()), entries.c.experiment_id.is_(None)
-    its = beside.c.container_id == entries.c.container_id
-    connection.execute(update(entries).where(*earlier, its).values(experiment_id=beside.c.experiment_id))
     return new | {row.container_id: row.experiment_id for row in connection.execute(known)}
 
 
