@@ -22,7 +22,7 @@ from calipso.projections.guacamole import Guacamole
 from calipso.projections.holdings import RecordedHoldings
 from calipso.projections.protocol import Projection
 from calipso.projections.registry import read_models
-from calipso.projections.runner import Runner
+from calipso.projections.runner import GATHER_SECONDS, Runner
 from calipso.projections.shared_log import SharedLog
 from calipso.proof import chain
 from calipso.proof.chain import CHAIN_DDL, Chain
@@ -109,7 +109,7 @@ async def project(backend: Backend) -> None:
     following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report)]
 
     async def listen() -> None:
-        async for channel, payload in backend.database.listen(STORED):
+        async for channel, payload in backend.database.listen(STORED, gather=GATHER_SECONDS):
             kinds = set(payload.split(",")) if channel else None
             for runner, woken in following:
                 if kinds is None or runner.kinds is None or kinds & runner.kinds:

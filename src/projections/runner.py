@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 BATCH = 500
 _LAZY = 10_000
 _IDLE_SECONDS = 1.0
-_GATHER_SECONDS = 0.005  # what comes together is applied together
+GATHER_SECONDS = 0.005  # what comes together is applied together
 _LONGEST_GATHER_SECONDS = 0.02  # where a batch takes long, more comes together
 _HEARTBEAT_SECONDS = 5.0
 _OUTAGE_SECONDS = 1.0
@@ -154,7 +154,7 @@ class Runner:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await woken.wait()
-                await asyncio.sleep(min(max(_GATHER_SECONDS, taken), _LONGEST_GATHER_SECONDS))
+                await asyncio.sleep(min(max(GATHER_SECONDS, taken), _LONGEST_GATHER_SECONDS))
 
     async def _trouble(self, detail: str, pause: float) -> float:
         _log.error("projection stands still", projection=self.projection.name, detail=detail)
