@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -24,7 +25,8 @@ _TICK_SECONDS = 0.1
 _SHORTEST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 _SETTLED_SECONDS = 30.0
-_NICENESS = 5  # a third of the share of the others
+_AUTOGROUP = Path("/proc/self/autogroup")
+_ASKED = 50  # times, for as many parts may ask at once
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -149,23 +151,36 @@ def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
             signal.signal(number, old)
 
 
-def watch_parent(*, gives_way: bool = False) -> None:
+def watch_parent(*, niceness: int = 0) -> None:
     """In a part: end this process when its supervisor is gone, in order if it can and by force after the grace.
 
     Does nothing in a process that no supervisor started. Call it once, before threads and worker processes are made.
 
     Args:
-        gives_way: whether the other parts come first where processors are scarce. Those that make work for the others
-            do: otherwise, with their many threads, they leave nothing to those who show what was done.
+        niceness: how far this part gives way to those with less where processors are scarce, as `nice` has it.
     """
     given = os.environ.pop(PARENT_FD, None)
     if given is None:
         return
-    if gives_way:
-        os.nice(_NICENESS)
+    if niceness:
+        _give_way(niceness)
     # not for this process' own children, which would wait on it too
     os.set_inheritable(int(given), False)
     threading.Thread(target=_end_with_parent, args=(int(given),), name="watch-parent", daemon=True).start()
+
+
+def _give_way(niceness: int) -> None:
+    """Give way by a niceness, also to the parts in other sessions: Linux may share processors among sessions first."""
+    os.nice(niceness)
+    for _ in range(_ASKED):
+        try:
+            _AUTOGROUP.write_text(str(niceness))
+        except BlockingIOError:  # the system takes one such word in a tenth of a second
+            time.sleep(_TICK_SECONDS)
+        except OSError:  # it has no such thing, or does not let us
+            return
+        else:
+            return
 
 
 def _end_with_parent(parent_fd: int) -> None:

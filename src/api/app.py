@@ -128,7 +128,7 @@ def create_app(backend: Backend, blueprints: Sequence[Blueprint] = BLUEPRINTS) -
     sources = [app.ctx.calipso.answers, app.ctx.authentication.known]
     for memory in sources:
         memory.derived.append(app.ctx.ready.memory)
-    app.ctx.calipso.waiting.memories.extend([*sources, app.ctx.ready.memory])
+    app.ctx.calipso.waiting.memories.extend([*sources, app.ctx.ready.memory, *app.ctx.calipso.states.values()])
     app.ctx.proxies = proxies.Proxies(backend.settings)
     app.ctx.mark_origin = cors.marker(
         backend.settings.cors_origin_whitelist, allow_credentials=backend.settings.cors_allow_credentials

@@ -145,7 +145,8 @@ async def authenticate(request: Request) -> None:
 def _needs_token(request: Request) -> bool:
     # what is passed on knows nothing of our token; its own guard is in `portal`
     is_passed_on = getattr(request.route and request.route.ctx, "passed_on", False)
-    return request.method not in _SAFE and not is_passed_on and bool(methods_of(request, request.path))
+    is_there = request.route is not None or bool(methods_of(request, request.path))
+    return request.method not in _SAFE and not is_passed_on and is_there
 
 
 def check_csrf(request: Request, login: Login) -> None:

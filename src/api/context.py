@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar, cast
+from functools import cached_property, partial
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from sanic import Request
@@ -17,19 +17,27 @@ from calipso.api.load import Held
 from calipso.api.memory import Memory
 from calipso.api.metrics import Metrics
 from calipso.api.outside.http import Outside
+from calipso.api.together import Together
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
 from calipso.commands.dispatch import cause_of
+from calipso.commands.handling import IMAGE, USER, USER_NAME, Fold
+from calipso.commands.request import TargetOffered
 from calipso.commands.store import Cause
-from calipso.database import SHOWN
+from calipso.database import SHOWN, STORED
 from calipso.errors import CalipsoError, NotPermitted, Unavailable
 from calipso.events.envelope import Recorded
 from calipso.events.user import Role, User
+from calipso.projections import containers
+from calipso.projections.containers import ContainerRow
 
 T = TypeVar("T")
 
 _ANSWERS = 1000
 _ANSWERS_SECONDS = 5.0
+_REMEMBERED = (IMAGE, USER, USER_NAME)  # named as the kinds of their events
+_STATES = 10_000
+_STATES_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +81,15 @@ class Context:
         self.runs = Held(backend.settings, metrics.held.labels("run"))
         self.ends = Held(backend.settings, metrics.held.labels("end"))
         self.follows = Held(backend.settings, metrics.held.labels("follow"))
+        self.containers = Together(self._containers)
+        self.states = {fold.name: _memory_of(fold) for fold in _REMEMBERED}
         self.answers: Memory[tuple[object]] = Memory(_concerns_answers, size=_ANSWERS, seconds=_ANSWERS_SECONDS)
+
+    @cached_property
+    def targets(self) -> tuple[TargetOffered, ...]:
+        """All targets of the facility."""
+        naming, named = self.backend.installation.naming, self.backend.settings.effective_targets()
+        return tuple(TargetOffered(target_id=naming.target(target.name), name=target.name) for target in named)
 
     async def query(self, ask: Callable[[Connection], T]) -> T:
         """Ask the read models, in a thread; not again before a projection shows something new.
@@ -108,6 +124,21 @@ class Context:
             Unavailable: the database of the read models does not answer.
         """
         return await asyncio.to_thread(_telling_outages, work)
+
+    async def state(self, fold: Fold[T | None], stream: UUID) -> T | None:
+        """The state of an image, of a user or of a name, in a thread; not again before anything like it is stored.
+
+        What is decided on it is decided on what holds then: this is for those who must look before they can ask.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        look = partial(asyncio.to_thread, self.backend.dispatcher.state, fold, stream)
+        found: T | None = await self.states[fold.name].find(stream, look)
+        return found
+
+    async def _containers(self, container_ids: frozenset[UUID]) -> Mapping[UUID, ContainerRow]:
+        return await self.look(partial(containers.by_uuids, container_ids=container_ids))
 
     def _ask(self, ask: Callable[[Connection], T]) -> T:
         return _telling_outages(partial(self._answer, ask))
@@ -157,6 +188,15 @@ def _telling_outages(work: Callable[[], T]) -> T:
         return work()
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise Unavailable("the read models", str(error.__cause__ or error).strip()) from error
+
+
+def _memory_of(fold: Fold[Any]) -> Memory[Any]:
+    """Keeps states of one kind until an event of this kind is stored."""
+
+    def concerns(channel: str, payload: str) -> bool:
+        return channel == STORED and fold.name in payload.split(",")
+
+    return Memory(concerns, size=_STATES, seconds=_STATES_SECONDS)
 
 
 def _concerns_answers(channel: str, payload: str) -> bool:

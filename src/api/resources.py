@@ -21,7 +21,7 @@ from calipso.api.waiting import Following
 from calipso.api.wire import json
 from calipso.commands.container import ContainerCommand, ExpireContainer, RemoveContainer, StopContainer
 from calipso.commands.handling import CONTAINER, IMAGE, USER, USER_NAME
-from calipso.commands.request import NumericAccount, RequestContainer, SessionWanted, TargetOffered
+from calipso.commands.request import NumericAccount, RequestContainer, SessionWanted
 from calipso.errors import Conflict, ContainerNotStarted, Invalid, NotFound, NotPermitted, Unavailable
 from calipso.events import container as facts
 from calipso.events.container import State
@@ -128,16 +128,13 @@ def parse_experiment(text: str, naming: Naming) -> Wanted:
 async def _command(request: Request, username: str, experiment: str, public_name: str) -> RequestContainer:
     """The command of a run; the image is looked at before the user name, as clients expect."""
     context = context_of(request)
-    backend, naming = context.backend, context.backend.installation.naming
-    image_id, own_id = naming.image(public_name), caller_of(request).user_id
-    found = await asyncio.to_thread(backend.dispatcher.states, {image_id: IMAGE, own_id: USER})
-    if found[image_id] is None:
+    naming = context.backend.installation.naming
+    image_id = naming.image(public_name)
+    if await context.state(IMAGE, image_id) is None:
         raise NotFound("image", public_name)
     user_id = await _owner(request, username)
     wanted = parse_experiment(experiment, naming)
-    user = found[own_id]
-    if user_id != own_id:
-        user = await asyncio.to_thread(backend.dispatcher.state, USER, user_id)
+    user = await context.state(USER, user_id)
     name = user.name if user else username
     if wanted.session is None:
         await _check_authorised(request, name)
@@ -151,9 +148,7 @@ async def _command(request: Request, username: str, experiment: str, public_name
         label=wanted.label,
         info=wanted.info,
         session=wanted.session,
-        targets=tuple(
-            TargetOffered(target_id=naming.target(t.name), name=t.name) for t in backend.settings.effective_targets()
-        ),
+        targets=context.targets,
         account=await _numeric_account(request, user, name),
     )
 
@@ -196,10 +191,8 @@ async def _owner(request: Request, username: str) -> UUID:
         return caller.user_id
     if not caller.is_administrator:
         raise NotPermitted("username mismatch")
-    backend = context_of(request).backend
-    found = await asyncio.to_thread(
-        backend.dispatcher.state, USER_NAME, backend.installation.naming.user_name(username)
-    )
+    context = context_of(request)
+    found = await context.state(USER_NAME, context.backend.installation.naming.user_name(username))
     if found is None:
         raise NotFound("user", username)
     return found
@@ -269,7 +262,7 @@ async def _shown(context: Context, outcome: Recorded, *, reserved: int) -> None:
 
 async def _answer(request: Request, container_id: UUID, *, status: int) -> HTTPResponse:
     context = context_of(request)
-    row = await context.query(partial(containers.by_uuid, container_id=container_id))
+    row = await context.containers.find(container_id)
     if row is None:
         raise NotFound("container", str(container_id))
     return json(container_object(row, request), status=status)

@@ -19,6 +19,7 @@ from calipso.errors import CalipsoError
 from calipso.supervisor import watch_parent
 
 _THREADS = 64
+_NICENESS = 5  # a third of the share of the others
 
 
 def api(
@@ -27,7 +28,7 @@ def api(
     data: Data = None,
 ) -> None:
     """Serve the REST interface; any number of these may run."""
-    with serving(data, gives_way=True) as backend:
+    with serving(data) as backend:
         given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
         server.run(Backend(backend.settings.model_copy(update=given)))
 
@@ -57,7 +58,7 @@ def provision(
     data: Data = None,
 ) -> None:
     """Provision and reconcile the containers of one target; any number may run for each."""
-    with serving(data, gives_way=True) as backend:
+    with serving(data, niceness=_NICENESS) as backend:
         run(bootstrap.provision(backend, target))
 
 
@@ -88,9 +89,9 @@ def migrate(
 
 
 @contextmanager
-def serving(data: Path | None, *, gives_way: bool = False) -> Iterator[Backend]:
+def serving(data: Path | None, *, niceness: int = 0) -> Iterator[Backend]:
     """The system for a process that serves it, and that ends with what started it; see `watch_parent`."""
-    watch_parent(gives_way=gives_way)
+    watch_parent(niceness=niceness)
     with running(data) as backend:
         prepared.require(backend.database)
         # what is loaded now lives as long as the process: no collection of garbage needs to look at it again

@@ -1,6 +1,6 @@
 """Containers: one row for each that was ever asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ from calipso.events.naming import container_name
 from calipso.events.user import UserErased
 from calipso.events.values import FailureReason, Protocol, Resources, Runtime
 from calipso.projections.columns import Moment, PlainText, Whole
-from calipso.projections.folding import Changes, Row, topics_of
+from calipso.projections.folding import Changes, Row, any_of, topics_of
 from calipso.projections.images import images
 from calipso.projections.tables import ReadModel, read_model_metadata
 from calipso.projections.users import users
@@ -219,6 +219,12 @@ def by_id(connection: Connection, id: int) -> ContainerRow | None:  # noqa: A002
 def by_uuid(connection: Connection, container_id: UUID) -> ContainerRow | None:
     """The container of a uuid."""
     return _one(connection, containers.c.container_id == container_id)
+
+
+def by_uuids(connection: Connection, container_ids: Collection[UUID]) -> Mapping[UUID, ContainerRow]:
+    """Those containers of some uuids that there are."""
+    found = _all(connection, _rows().where(any_of(containers.c.container_id, container_ids)))
+    return {row.container_id: row for row in found}
 
 
 def by_name(connection: Connection, name: str) -> ContainerRow | None:

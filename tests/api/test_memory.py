@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -10,15 +11,20 @@ from hypothesis import strategies as st
 from tests.api.conftest import PASSWORD, Api, served
 from tests.api.ringing import heard_of
 from tests.api.visitors import obey
-from tests.conftest import wait_until
+from tests.builders import image_spec
+from tests.conftest import PATIENCE, wait_until
 
 from calipso.api.memory import Memory
 from calipso.backend import Backend
+from calipso.commands.image import AddImage, WithdrawImage
+from calipso.commands.quota import AssignQuota
 from calipso.commands.user import GrantRole, RevokeRole
 from calipso.database import DEAF
 from calipso.events.user import Role
+from calipso.events.values import Limits, Resources
 
 OTHER_PASSWORD = "another password of the account"
+NOTHING = Limits(containers=0, resources=Resources(millicores=0, memory=0, disk=0))
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +219,28 @@ async def test_an_answer_survives_a_restart_of_the_databases_connections(api: Ap
             async with session.get(f"/quota/{somebody}/") as answer:
                 assert answer.status == 200, await answer.text()
     wait_until(lambda: api.backend.parts.all() != [], "the parts to report again")
+
+
+async def test_a_run_knows_what_was_changed_elsewhere(api: Api, other: Api, administrator: str) -> None:
+    name, image = f"user-{uuid4().hex[:8]}", f"image-{uuid4().hex[:8]}"
+    image_id = api.backend.installation.naming.image(image)
+    async with other.signed_in(administrator) as session:
+
+        async def said() -> str:
+            async with session.post(f"/resource/run/{name}/own/{image}/") as answer:
+                error: str = (await answer.json())["error"]
+                return error
+
+        async def told(error: str) -> None:
+            async with asyncio.timeout(PATIENCE):
+                while await said() != error:
+                    pass
+
+        await told(f"image {image!r} does not exist")
+        api.obey(AddImage(image_id=image_id, name=image, spec=image_spec()))
+        await told(f"user {name!r} does not exist")
+        api.add_user(name)
+        api.obey(AssignQuota(user_id=api.user_id(name), limits=NOTHING))
+        await told("Max machines exceeded")
+        api.obey(WithdrawImage(image_id=image_id, name=image))
+        await told(f"image {image!r} does not exist")

@@ -14,7 +14,7 @@ from calipso.supervisor import watch_parent
 
 
 def main(file: Path, name: str, behaviour: str) -> None:
-    watch_parent(gives_way=behaviour == "yielding")
+    watch_parent(niceness=5 if behaviour == "yielding" else 0)
 
     def tell(what: str) -> None:
         with file.open("a") as out:

@@ -93,6 +93,7 @@ def test_a_requested_container_has_its_name_and_ids_at_once(connection: Connecti
     )
     assert containers.by_id(connection, 3) == expected
     assert containers.by_uuid(connection, FIRST) == expected
+    assert containers.by_uuids(connection, {FIRST, BOB}) == {FIRST: expected}
     assert containers.by_name(connection, container_name(FIRST)) == expected
     assert containers.by_id(connection, 1) is None
     assert containers.by_id(connection, 10**30) is None

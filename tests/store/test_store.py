@@ -80,6 +80,15 @@ def test_an_append_comes_through_the_loss_of_its_connection(postgres: PostgresSt
     assert [recorded.version for recorded in postgres.load(user)] == [1, 2, 3]
 
 
+def test_a_connection_that_the_server_has_ended_is_not_used(postgres: PostgresStore) -> None:
+    for _ in range(3):
+        with postgres._database.connect() as connection:
+            lost = connection.info.backend_pid
+        with postgres._database.alone() as connection:
+            connection.execute("SELECT pg_terminate_backend(%s, 5000)", (lost,))
+        assert postgres.head() == postgres.head()
+
+
 def test_a_stale_version_stores_nothing(store: Store) -> None:
     user, other = uuid4(), uuid4()
     store.append([granted(user)], expected={user: 0}, cause=cause())
