@@ -4,6 +4,7 @@ import math
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -128,6 +129,16 @@ class Backend:
         return self.database.engine()
 
     @cached_property
+    def projecting_engine(self) -> Engine:
+        """The read models' engine for projections, whose commits do not wait for the disk.
+
+        What a crash of the database takes of rows, it takes of positions too, and events tell it again.
+        """
+        made = self.database.engine()
+        event.listen(made, "connect", _do_not_wait)
+        return made
+
+    @cached_property
     def reading_engine(self) -> Engine:
         """The read models' engine for questions of requests."""
         return self.database.reading_engine()
@@ -173,8 +184,13 @@ class Backend:
     def close(self) -> None:
         """Give back all connections that were opened."""
         opened = vars(self)
-        for name in ("engine", "reading_engine", "guacamole_engine"):
+        for name in ("engine", "projecting_engine", "reading_engine", "guacamole_engine"):
             if opened.get(name) is not None:
                 opened[name].dispose()
         if "database" in opened:
             self.database.close()
+
+
+def _do_not_wait(connection: Any, _: object) -> None:  # noqa: ANN401 - of the database's own client
+    connection.execute("SET synchronous_commit = off")
+    connection.commit()

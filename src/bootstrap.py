@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from calipso.accounts import ACCOUNTS_DDL
 from calipso.backend import Backend
 from calipso.database import STORED
 from calipso.errors import Invalid, Unavailable
+from calipso.events.envelope import EventLog
 from calipso.events.values import Runtime
 from calipso.installation import INSTALLATION_DDL
 from calipso.login_tokens import LOGIN_TOKENS_DDL
@@ -82,19 +84,24 @@ def guacamole_of(backend: Backend) -> Guacamole:
     return Guacamole(backend.keys, {target.name: (target.guacd_host, target.guacd_port) for target in targets})
 
 
-def runners(backend: Backend, told: Callable[[Report], None]) -> Sequence[Runner]:
+def runners(backend: Backend, told: Callable[[Report], None], log: EventLog | None = None) -> Sequence[Runner]:
     """A runner for every projection that this installation has.
 
     Args:
         backend: whose projections.
         told: hears how far each is.
+        log: where they read events; None: in the store.
     """
-    engines: list[tuple[Projection, Engine]] = [(model, backend.engine) for model in read_models()]
+    engines: list[tuple[Projection, Engine]] = [(model, backend.projecting_engine) for model in read_models()]
     if backend.guacamole_engine is not None:
         engines.append((guacamole_of(backend), backend.guacamole_engine))
-    log = SharedLog(backend.store)
     return [
-        Runner(projection=projection, engine=engine, log=log, report=partial(_report, told, projection.name))
+        Runner(
+            projection=projection,
+            engine=engine,
+            log=log or backend.store,
+            report=partial(_report, told, projection.name),
+        )
         for projection, engine in engines
     ]
 
@@ -105,22 +112,25 @@ def _report(told: Callable[[Report], None], name: str, position: int, ok: bool, 
 
 async def project(backend: Backend) -> None:
     """Keep every projection and the chain of hashes up to date, for ever."""
-    reporter = Reporter(backend.parts)
-    following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report)]
+    reporter, log = Reporter(backend.parts), SharedLog(backend.store)
+    following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report, log)]
 
     async def listen() -> None:
         async for channel, payload in backend.database.listen(STORED, gather=GATHER_SECONDS):
+            log.renew()
             kinds = set(payload.split(",")) if channel else None
             for runner, woken in following:
                 if kinds is None or runner.kinds is None or kinds & runner.kinds:
                     woken.set()
 
-    async with asyncio.TaskGroup() as group:
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        # those of one database take turns: side by side they would spend more on handing over than on their work
+        threads = {runner.engine: stack.enter_context(ThreadPoolExecutor(1)) for runner, _ in following}
         group.create_task(listen())
         group.create_task(reporter.run())
         group.create_task(Chain(backend.database).follow(partial(_report, reporter.report, chain.PART)))
         for runner, woken in following:
-            group.create_task(runner.follow(woken))
+            group.create_task(runner.follow(woken, threads[runner.engine]))
 
 
 async def relay(backend: Backend) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import structlog
@@ -61,18 +62,20 @@ class Runner:
         report: told the position, whether the projection works, and a detail.
 
     Attributes:
+        engine: the database where its rows live.
         kinds: the kinds of the streams whose events concern the projection, None for all.
     """
 
     def __init__(self, *, projection: Projection, engine: Engine, log: EventLog, report: Report) -> None:
         self.projection = projection
-        self._engine = engine
+        self.engine = engine
         self._log = log
         self._report = report
         self._stored: int | None = None  # the position in the database, as far as we know
         topics = projection.topics
         self.kinds = None if topics is None else frozenset(topic.split(".")[1] for topic in topics)
         self._seen = 0  # no event of interest lies between the stored position and this one
+        self._singly = 0  # after a batch that failed: how many events are still applied one by one
 
     def catch_up(self) -> int:
         """Apply all that is stored and give the position; blocking.
@@ -81,25 +84,29 @@ class Runner:
             PoisonEvent: an event cannot be applied; all before it are.
             Exception: what the databases raise when they do not answer.
         """
-        singly = 0  # after a batch that failed: how many events are still applied one by one
-        while True:
-            before = self._seen
-            try:
-                has_more = self._step(1 if singly else BATCH)
-            except OUTAGES:
-                self._stored = None
-                raise
-            except Exception as error:
-                if singly:
-                    reason = str(error) if isinstance(error, CalipsoError) else repr(error)
-                    raise PoisonEvent(self._seen + 1, reason) from error
-                singly = BATCH
-                continue
-            singly = max(0, singly - 1)
-            if self._seen != before:
-                self._report(self._seen, True, "")
-            if not has_more:
-                return self._seen
+        while self.advance():
+            pass
+        return self._seen
+
+    def advance(self) -> bool:
+        """Apply at most one page, and give whether there may be more; blocking. Raises what `catch_up` does."""
+        before = self._seen
+        try:
+            has_more = self._step(1 if self._singly else BATCH)
+        except OUTAGES:
+            self._stored, self._singly = None, 0
+            raise
+        except Exception as error:
+            if self._singly:
+                self._singly = 0
+                reason = str(error) if isinstance(error, CalipsoError) else repr(error)
+                raise PoisonEvent(self._seen + 1, reason) from error
+            self._singly = BATCH
+            return True
+        self._singly = max(0, self._singly - 1)
+        if self._seen != before:
+            self._report(self._seen, True, "")
+        return has_more
 
     def _step(self, limit: int) -> bool:
         """Read one page and apply it; gives whether there may be more.
@@ -112,10 +119,11 @@ class Runner:
         page = self._log.read(after=self._seen, limit=limit, topics=topics, is_tolerant=topics is None)
         if page.last == self._seen:
             return False
+        has_more = page.last - self._seen >= limit
         if not page.events and page.last - self._stored < _LAZY:
             self._seen = page.last
-            return True
-        with self._engine.begin() as connection:
+            return has_more
+        with self.engine.begin() as connection:
             if self.projection.lock_position(connection) != self._stored:  # another runner was first
                 self._stored = None
                 return True
@@ -123,26 +131,29 @@ class Runner:
                 self.projection.apply(connection, page.events)
             self.projection.save_position(connection, page.last)
         self._stored = self._seen = page.last
-        return True
+        return has_more
 
     def _read_position(self) -> int:
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             return self.projection.lock_position(connection)
 
-    async def follow(self, woken: asyncio.Event) -> None:
+    async def follow(self, woken: asyncio.Event, threads: Executor | None = None) -> None:
         """Catch up whenever woken, at the latest every second; never ends by itself.
+
+        Works in `threads`, a page at a time, so that those who share one thread take turns; else in any thread.
 
         An outage is waited for; an event that cannot be applied stops this projection, which tells so and tries again
         from time to time, because the cause may be mended without a restart.
         """
-        told = 0.0
+        told, loop = 0.0, asyncio.get_running_loop()
         while True:
             woken.clear()
             began = time.monotonic()
             try:
-                position = await asyncio.to_thread(self.catch_up)
+                while await loop.run_in_executor(threads, self.advance):
+                    pass
                 if time.monotonic() - told > _HEARTBEAT_SECONDS:
-                    await asyncio.to_thread(self._report, position, True, "")
+                    await asyncio.to_thread(self._report, self._seen, True, "")
                     told = time.monotonic()
                     # a database that crashed or was restored may be behind what we know: read the position again
                     self._stored = None

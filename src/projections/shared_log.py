@@ -22,15 +22,21 @@ class SharedLog:
         self._log = log
         self._lock = threading.Lock()
         self._pages: TTLCache[tuple[int, int], Page] = TTLCache(_KEPT, _SECONDS)
+        self._ends: dict[tuple[int, int], Page] = {}
+
+    def renew(self) -> None:
+        """Hear that something may have been stored: to be called before those who read are woken for it."""
+        self._ends = {}
 
     def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
         """At most `limit` events after a position, in order; see `events.envelope.EventLog.read`."""
         with self._lock:
-            page = self._pages.get((after, limit))
+            # an end that is read while something is stored goes to those who were renewed, and is not read again
+            ends = self._ends
+            page = self._pages.get((after, limit)) or ends.get((after, limit))
             if page is None:
                 page = self._log.read(after=after, limit=limit, is_tolerant=True)
-                if page.last > after:  # an end moves on, a page before it never
-                    self._pages[after, limit] = page
+                (self._pages if page.last - after >= limit else ends)[after, limit] = page
         wanted = [r for r in page.events if topics is None or r.topic in topics]
         for recorded in wanted:
             # stops only those who want it

@@ -105,6 +105,12 @@ def test_rows_and_position_come_in_batches(
     assert len(reports) == 3
 
 
+def test_who_takes_turns_applies_a_page_at_a_time(runner: Runner, store: MemoryStore) -> None:
+    write(store, 600)
+    assert [runner.advance(), runner.advance(), runner.advance()] == [True, True, False]
+    assert runner.projection.batches == [250, 250, 100]  # type: ignore[attr-defined]
+
+
 def test_events_of_no_interest_move_the_position_alone(runner: Runner, store: MemoryStore, engine: Engine) -> None:
     store.append([RoleRevoked(user_id=uuid4(), role=Role.AUDITOR)], expected={}, cause=cause_of("service:test"))
     assert runner.catch_up() == 1
@@ -167,26 +173,45 @@ def test_pages_without_events_of_interest_do_not_touch_the_database(
 def test_a_shared_reading_gives_each_what_it_wants() -> None:
     store = MemoryStore(Codec(MemorySubjectKeys()))
     log = SharedLog(store)
-    assert not log.read(after=0, limit=10).events
     write(store, 3)
     wanted = frozenset({RoleRevoked.topic()})
     assert len(log.read(after=0, limit=10).events) == 6
     assert [type(r.event) for r in log.read(after=0, limit=10, topics=wanted).events] == [RoleRevoked] * 3
-    write(store, 1)
-    assert log.read(after=6, limit=10).last == 8
-    assert log.read(after=8, limit=10).last == 8
 
 
-def test_a_kept_page_that_was_the_last_when_it_was_read_is_not_the_end(
+def test_an_end_is_kept_until_something_may_have_been_stored(
     runner: Runner, store: MemoryStore, engine: Engine
 ) -> None:
     log = SharedLog(store)
     runner._log = log
+    assert not log.read(after=0, limit=BATCH).events
     users = write(store, 3)
-    log.read(after=0, limit=BATCH)
+    assert runner.catch_up() == 0
+    log.renew()
+    assert runner.catch_up() == 6
     users += write(store, 2)
+    log.renew()
     assert runner.catch_up() == store.head()
     assert rows(engine) == set(users)
+
+
+def test_an_end_that_was_read_while_something_was_stored_is_not_given_to_those_who_are_woken_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore(Codec(MemorySubjectKeys()))
+    log, read = SharedLog(store), store.read
+    write(store, 1)
+
+    def overtaken(**given: Any) -> Page:  # noqa: ANN401 - passed on
+        page = read(**given)
+        monkeypatch.setattr(store, "read", read)
+        write(store, 1)
+        log.renew()
+        return page
+
+    monkeypatch.setattr(store, "read", overtaken)
+    assert log.read(after=0, limit=BATCH).last == 2
+    assert log.read(after=0, limit=BATCH).last == 4
 
 
 def test_readers_that_are_some_pages_apart_read_each_page_once(monkeypatch: pytest.MonkeyPatch) -> None:
