@@ -164,15 +164,15 @@ class Context:
             NotVisibleYet: stored, but not shown in time.
         """
         cause = cause_of(actor_of(request), correlation_id=request.ctx.correlation_id)
-        stored = await asyncio.to_thread(self._dispatch, command, cause)
+        stored = await self._dispatch(command, cause)
         if stored:
             await self.waiting.until_shown(shown_by, stored[-1].position, str(stored[-1].id))
         return stored
 
-    def _dispatch(self, command: object, cause: Cause) -> Sequence[Recorded]:
+    async def _dispatch(self, command: object, cause: Cause) -> Sequence[Recorded]:
         began, outcome = time.perf_counter(), "failed"
         try:
-            stored = self.backend.dispatcher.dispatch(command, cause)
+            stored = await self.backend.dispatcher.dispatched(command, cause)
             outcome = "stored" if stored else "achieved"
         except CalipsoError as error:
             outcome = type(error).__name__

@@ -1,5 +1,6 @@
 """Load, decide, append; and decide again when another command was first."""
 
+import asyncio
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 
 from calipso.commands import audit, container, experiment, image, provided, quota, request, target, user
 from calipso.commands.handling import HANDLERS, Circumstances, Fold
-from calipso.commands.orders import Orders
+from calipso.commands.orders import Order, Orders
 from calipso.commands.policy import Policy
 from calipso.commands.request import refusal_error
 from calipso.commands.snapshots import NoSnapshots, Snapshots
@@ -87,7 +88,16 @@ class Dispatcher:
         Raises:
             CalipsoError: what the decision says against it, or `Unavailable` when the store does not answer.
         """
-        order = self._orders.obey(command, cause)
+        return self._conclude(self._orders.obey(command, cause), cause)
+
+    async def dispatched(self, command: object, cause: Cause) -> Sequence[Recorded]:
+        """As `dispatch`, for an event loop: those that wait for their turn occupy no thread."""
+        order = await asyncio.wrap_future(self._orders.submit(command, cause))
+        if order.stored and not order.due:
+            return _outcome(order.stored)
+        return await asyncio.to_thread(self._conclude, order, cause)
+
+    def _conclude(self, order: Order, cause: Cause) -> Sequence[Recorded]:
         for last in order.due:
             order.reading.keep_snapshot(last)
         if stored := order.stored or self._store.of_command(cause.command_id):

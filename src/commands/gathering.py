@@ -7,7 +7,8 @@ So a thread that is alone waits for nobody, and under load a commit to disk serv
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -36,7 +37,7 @@ R = TypeVar("R")
 @dataclass(eq=False)
 class _Waiting(Generic[J, R]):
     job: J
-    woken: threading.Event = field(default_factory=threading.Event)
+    wake: Callable[[], object]
     leads: bool = False
     answer: R | Exception | None = None
 
@@ -75,6 +76,7 @@ class Gatherer(Generic[J, R]):
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting[J, R]] = deque()
         self._is_led = False
+        self._leader = ThreadPoolExecutor(1, "gatherer")
 
     def put(self, job: J) -> R:
         """Store a job, and return when it is stored.
@@ -82,15 +84,44 @@ class Gatherer(Generic[J, R]):
         Raises:
             CalipsoError: what stands against this job, or against storing at all.
         """
-        own: _Waiting[J, R] = _Waiting(job)
-        with self._lock:
-            self._waiting.append(own)
-            own.leads, self._is_led = not self._is_led, True
-        if not own.leads:
-            own.woken.wait()
+        woken = threading.Event()
+        own: _Waiting[J, R] = _Waiting(job, woken.set)
+        if not self._join(own):
+            woken.wait()
         if own.leads:
             self._lead(own)
         return own.result()
+
+    def submit(self, job: J) -> Future[R]:
+        """Store a job; no thread waits for it, and a thread of the gatherer's own leads when its turn has come."""
+        future: Future[R] = Future()
+        future.set_running_or_notify_cancel()  # nobody can call it back
+
+        def wake() -> None:
+            if own.answer is None:
+                self._lead_for(own)
+            elif isinstance(own.answer, Exception):
+                future.set_exception(own.answer)
+            else:
+                future.set_result(own.answer)
+
+        own: _Waiting[J, R] = _Waiting(job, wake)
+        if self._join(own):
+            wake()
+        return future
+
+    def _join(self, own: _Waiting[J, R]) -> bool:
+        """Wait behind the others; whether there are none, so that it leads."""
+        with self._lock:
+            self._waiting.append(own)
+            own.leads, self._is_led = not self._is_led, True
+            return own.leads
+
+    def _lead_for(self, own: _Waiting[J, R]) -> None:
+        try:
+            self._leader.submit(self._lead, own)
+        except RuntimeError:  # the program ends, but others may wait
+            self._lead(own)
 
     def _lead(self, own: _Waiting[J, R]) -> None:
         """Store until the leader's own job is answered, which is in every batch: it waits the longest."""
@@ -112,7 +143,7 @@ class Gatherer(Generic[J, R]):
             self._hand_over()
         for waiting, answer in answered:
             if answer is not None:
-                waiting.woken.set()
+                waiting.wake()
 
     def _take(self) -> list[_Waiting[J, R]]:
         """The first of those that wait that do not touch one stream, in their order; the others stay, in theirs."""
@@ -138,8 +169,10 @@ class Gatherer(Generic[J, R]):
 
     def _hand_over(self) -> None:
         with self._lock:
-            if self._waiting:
-                self._waiting[0].leads = True
-                self._waiting[0].woken.set()
-            else:
+            first = self._waiting[0] if self._waiting else None
+            if first is None:
                 self._is_led = False
+            else:
+                first.leads = True
+        if first is not None:
+            first.wake()

@@ -1,6 +1,7 @@
 """Commands on their way: what many threads ask at one time is decided by one of them and stored in one transaction."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -81,8 +82,14 @@ class Orders:
         Raises:
             Unavailable: the store does not answer.
         """
-        append = Append(events=(), expected={}, cause=cause)
-        return self._gatherer.put(Order(command, append, Reading(self._states)))
+        return self._gatherer.put(self._order(command, cause))
+
+    def submit(self, command: object, cause: Cause) -> Future[Order]:
+        """As `obey`, for those who do not wait in a thread."""
+        return self._gatherer.submit(self._order(command, cause))
+
+    def _order(self, command: object, cause: Cause) -> Order:
+        return Order(command, Append(events=(), expected={}, cause=cause), Reading(self._states))
 
     def _obey(self, orders: Sequence[Order]) -> Sequence[Order | CalipsoError | None]:
         """Decide commands, and store together what does not touch the same streams; None says: decide again.

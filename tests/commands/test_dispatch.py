@@ -1,5 +1,6 @@
 """Dispatch on a store: races, repetitions, refusals."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -223,3 +224,19 @@ def test_a_user_with_many_requests_is_decided_without_reading_them_again() -> No
     for number in range(1, 5):
         dispatcher.dispatch(own(number), cause())
     assert store.loads == loads
+
+
+async def test_an_event_loop_waits_in_no_thread_and_has_the_same_outcomes(
+    store: MemoryStore, dispatcher: Dispatcher
+) -> None:
+    first, *others = [own(number) for number in range(6)]
+    known = cause()
+    granted = await dispatcher.dispatched(first, known)
+    assert [recorded.event for recorded in granted] == [r.event for r in store.of_command(known.command_id)]
+    assert await dispatcher.dispatched(first, known) == granted
+    outcomes = await asyncio.gather(*(dispatcher.dispatched(o, cause()) for o in others), return_exceptions=True)
+    assert sorted(type(outcome) is QuotaExceeded for outcome in outcomes) == [False] * 4 + [True]
+    assert stored(store, QuotaReserved) == 5
+    stop = StopContainer(container_id=first.container_id)
+    assert await dispatcher.dispatched(stop, cause())
+    assert await dispatcher.dispatched(stop, cause()) == []

@@ -171,6 +171,20 @@ def test_a_leader_goes_on_until_its_own_is_answered() -> None:
     assert gatherer.put(Job("a")) == "done"
 
 
+def test_who_waits_in_no_thread_leads_those_behind() -> None:
+    held = Held()
+    gatherer: Gatherer[Job, str] = Gatherer(held)
+    first = gatherer.submit(Job("first"))
+    wait_until(lambda: held.batches == [["first"]], "the first job to be stored")
+    others = [gatherer.submit(Job(name)) for name in ("a", "stale b", "c")]
+    held.gate.set()
+    assert (first.result(60), others[0].result(60), others[2].result(60)) == ("first", "a", "c")
+    with pytest.raises(StaleVersion, match="stale b"):
+        others[1].result(60)
+    assert held.batches == [["first"], ["a", "stale b", "c"]]
+    assert gatherer.put(Job("later")) == "later"
+
+
 def test_many_threads_and_many_jobs_all_are_answered() -> None:
     sizes: list[int] = []
 
@@ -182,7 +196,8 @@ def test_many_threads_and_many_jobs_all_are_answered() -> None:
     streams = [frozenset({uuid4()}) for _ in range(5)]
     with ThreadPoolExecutor(32) as pool:
         names = [str(number) for number in range(3000)]
+        submitted = [gatherer.submit(Job(n, writes=streams[int(n) % 5])) for n in names]
         answers = list(pool.map(lambda n: gatherer.put(Job(n, writes=streams[int(n) % 5])), names))
-    assert answers == names
-    assert sum(sizes) == 3000
+    assert answers == names == [future.result(60) for future in submitted]
+    assert sum(sizes) == 6000
     assert max(sizes) <= 5
