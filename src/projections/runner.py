@@ -119,10 +119,9 @@ class Runner:
         page = self._log.read(after=self._seen, limit=limit, topics=topics, is_tolerant=topics is None)
         if page.last == self._seen:
             return False
-        has_more = page.last - self._seen >= limit
         if not page.events and page.last - self._stored < _LAZY:
             self._seen = page.last
-            return has_more
+            return True
         with self.engine.begin() as connection:
             if self.projection.lock_position(connection) != self._stored:  # another runner was first
                 self._stored = None
@@ -131,7 +130,7 @@ class Runner:
                 self.projection.apply(connection, page.events)
             self.projection.save_position(connection, page.last)
         self._stored = self._seen = page.last
-        return has_more
+        return True
 
     def _read_position(self) -> int:
         with self.engine.begin() as connection:

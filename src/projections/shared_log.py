@@ -1,6 +1,8 @@
 """One reading of the event store for all projections of a process, which mostly want the same page at the same time."""
 
 import threading
+from bisect import bisect_right
+from operator import attrgetter
 
 from cachetools import TTLCache
 
@@ -21,25 +23,41 @@ class SharedLog:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._pages: TTLCache[tuple[int, int], Page] = TTLCache(_KEPT, _SECONDS)
-        self._ends: dict[tuple[int, int], Page] = {}
+        self._pages: TTLCache[int, Page] = TTLCache(_KEPT, _SECONDS)
+        self._ends: set[int] = set()
 
     def renew(self) -> None:
         """Hear that something may have been stored: to be called before those who read are woken for it."""
-        self._ends = {}
+        self._ends = set()
 
     def read(self, *, after: int, limit: int, topics: frozenset[str] | None = None, is_tolerant: bool = False) -> Page:
         """At most `limit` events after a position, in order; see `events.envelope.EventLog.read`."""
         with self._lock:
-            # an end that is read while something is stored goes to those who were renewed, and is not read again
-            ends = self._ends
-            page = self._pages.get((after, limit)) or ends.get((after, limit))
-            if page is None:
-                page = self._log.read(after=after, limit=limit, is_tolerant=True)
-                (self._pages if page.last - after >= limit else ends)[after, limit] = page
+            page = self._page(after, limit)
         wanted = [r for r in page.events if topics is None or r.topic in topics]
         for recorded in wanted:
             # stops only those who want it
             if isinstance(recorded.event, Unreadable) and not is_tolerant:
                 raise UnreadableEvent(recorded.position, str(recorded.id), recorded.event.reason)
         return Page(events=wanted, last=page.last)
+
+    def _page(self, after: int, limit: int) -> Page:
+        for begin, kept in self._pages.items():
+            if begin <= after < kept.last:
+                return _part(kept, after, limit)
+        # an end that is read while something is stored goes to the set of before, where nobody looks any more
+        ends = self._ends
+        if after in ends:
+            return Page(events=[], last=after)
+        page = self._log.read(after=after, limit=limit, is_tolerant=True)
+        if page.last > after:
+            self._pages[after] = page
+        if page.last - after < limit:
+            ends.add(page.last)
+        return page
+
+
+def _part(page: Page, after: int, limit: int) -> Page:
+    """What a page has after a position, at most `limit` events."""
+    events = page.events[bisect_right(page.events, after, key=attrgetter("position")) :]
+    return Page(events=events[:limit], last=events[limit - 1].position if len(events) > limit else page.last)

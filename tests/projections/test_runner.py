@@ -107,7 +107,7 @@ def test_rows_and_position_come_in_batches(
 
 def test_who_takes_turns_applies_a_page_at_a_time(runner: Runner, store: MemoryStore) -> None:
     write(store, 600)
-    assert [runner.advance(), runner.advance(), runner.advance()] == [True, True, False]
+    assert [runner.advance() for _ in range(4)] == [True, True, True, False]
     assert runner.projection.batches == [250, 250, 100]  # type: ignore[attr-defined]
 
 
@@ -211,7 +211,7 @@ def test_an_end_that_was_read_while_something_was_stored_is_not_given_to_those_w
 
     monkeypatch.setattr(store, "read", overtaken)
     assert log.read(after=0, limit=BATCH).last == 2
-    assert log.read(after=0, limit=BATCH).last == 4
+    assert log.read(after=2, limit=BATCH).last == 4
 
 
 def test_readers_that_are_some_pages_apart_read_each_page_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +229,26 @@ def test_readers_that_are_some_pages_apart_read_each_page_once(monkeypatch: pyte
         assert log.read(after=position, limit=10).last == position + 10
         assert log.read(after=max(0, position - 50), limit=10).last == max(0, position - 50) + 10
     assert asked == Counter(range(0, 100, 10))
+
+
+def test_readers_that_are_some_events_apart_read_each_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, asked = MemoryStore(Codec(MemorySubjectKeys())), Counter[int]()
+    read = store.read
+
+    def counting(*, after: int, **given: Any) -> Page:  # noqa: ANN401 - passed on
+        asked[after] += 1
+        return read(after=after, **given)
+
+    monkeypatch.setattr(store, "read", counting)
+    log = SharedLog(store)
+    write(store, 3)
+    assert log.read(after=0, limit=BATCH).last == 6
+    log.renew()
+    assert [r.position for r in log.read(after=4, limit=BATCH).events] == [5, 6]
+    assert [r.position for r in log.read(after=2, limit=1).events] == [3]
+    assert log.read(after=2, limit=1).last == 3
+    assert log.read(after=6, limit=BATCH).last == log.read(after=6, limit=BATCH).last == 6
+    assert asked == {0: 1, 6: 1}
 
 
 async def until(condition: Callable[[], bool]) -> None:
