@@ -70,7 +70,8 @@ def test_a_guest_with_rdp_is_reached_at_its_own_address(binding: PretendingBindi
         wait(runtime, wanted, started, seconds=1)
     guest = runtime.observe(wanted.request.container_id)
     assert guest is not None
-    assert (guest.host.rpartition(".")[0], guest.port) == ("127.77.0", 3389)
+    # the driver counts from the network's first address, by the machines that it has had, and on into the next
+    assert (guest.host.startswith("127.77."), guest.port) == (True, 3389)
     with rdp_server.serving(tmp_path, guest.host, guest.port):
         placement = wait(runtime, wanted, started)
         assert (placement.host, placement.port, placement.link) == (guest.host, guest.port, "")
