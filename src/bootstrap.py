@@ -125,7 +125,8 @@ async def project(backend: Backend) -> None:
 
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         # those of one database take turns: side by side they would spend more on handing over than on their work
-        threads = {runner.engine: stack.enter_context(ThreadPoolExecutor(1)) for runner, _ in following}
+        engines = {runner.engine for runner, _ in following}
+        threads = {engine: stack.enter_context(ThreadPoolExecutor(1)) for engine in engines}
         group.create_task(listen())
         group.create_task(reporter.run())
         group.create_task(Chain(backend.database).follow(partial(_report, reporter.report, chain.PART)))

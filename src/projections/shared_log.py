@@ -42,8 +42,9 @@ class SharedLog:
         return Page(events=wanted, last=page.last)
 
     def _page(self, after: int, limit: int) -> Page:
-        for begin, kept in self._pages.items():
-            if begin <= after < kept.last:
+        for begin in list(self._pages):
+            kept = self._pages.get(begin)  # none when its time is over in this moment
+            if kept is not None and begin <= after < kept.last:
                 return _part(kept, after, limit)
         # an end that is read while something is stored goes to the set of before, where nobody looks any more
         ends = self._ends

@@ -214,15 +214,20 @@ def test_an_end_that_was_read_while_something_was_stored_is_not_given_to_those_w
     assert log.read(after=2, limit=BATCH).last == 4
 
 
-def test_readers_that_are_some_pages_apart_read_each_page_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    store, asked = MemoryStore(Codec(MemorySubjectKeys())), Counter[int]()
-    read = store.read
+@pytest.fixture
+def asked(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """Counts the readings of the store, by the position after which they begin."""
+    counted, read = Counter[int](), store.read
 
     def counting(*, after: int, **given: Any) -> Page:  # noqa: ANN401 - passed on
-        asked[after] += 1
+        counted[after] += 1
         return read(after=after, **given)
 
     monkeypatch.setattr(store, "read", counting)
+    return counted
+
+
+def test_readers_that_are_some_pages_apart_read_each_page_once(store: MemoryStore, asked: Counter[int]) -> None:
     log = SharedLog(store)
     write(store, 50)
     for position in range(0, 100, 10):
@@ -231,15 +236,7 @@ def test_readers_that_are_some_pages_apart_read_each_page_once(monkeypatch: pyte
     assert asked == Counter(range(0, 100, 10))
 
 
-def test_readers_that_are_some_events_apart_read_each_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    store, asked = MemoryStore(Codec(MemorySubjectKeys())), Counter[int]()
-    read = store.read
-
-    def counting(*, after: int, **given: Any) -> Page:  # noqa: ANN401 - passed on
-        asked[after] += 1
-        return read(after=after, **given)
-
-    monkeypatch.setattr(store, "read", counting)
+def test_readers_that_are_some_events_apart_read_each_event_once(store: MemoryStore, asked: Counter[int]) -> None:
     log = SharedLog(store)
     write(store, 3)
     assert log.read(after=0, limit=BATCH).last == 6
