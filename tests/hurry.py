@@ -1,6 +1,6 @@
 """Whoever asks a service that hangs does not wait long; others have all the time that a machine may need."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,13 +11,14 @@ Hurry = Callable[[str], None]
 
 
 @pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> Hurry:
-    """Shortens the patience with services, or gives it back."""
+def hurry() -> Iterator[Hurry]:
+    """Shortens the patience with services, or gives it back; what a test has changed otherwise stays."""
+    with pytest.MonkeyPatch.context() as patience:
 
-    def change(trouble: str) -> None:
-        if trouble == "hang":
-            monkeypatch.setattr(Outside, "_seconds", property(lambda _: 0.5), raising=False)
-        else:
-            monkeypatch.undo()
+        def change(trouble: str) -> None:
+            if trouble == "hang":
+                patience.setattr(Outside, "_seconds", property(lambda _: 0.5), raising=False)
+            else:
+                patience.undo()
 
-    return change
+        yield change
