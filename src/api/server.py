@@ -52,9 +52,14 @@ def run(backend: Backend, *, on_ready: Callable[[str], None] | None = None) -> N
     allow_files(backend.settings)
     with (
         listening(backend.settings.host, backend.settings.port) as listener,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        runner() as loop,
     ):
-        runner.run(_serve_until_signal(backend, listener, on_ready))
+        loop.run(_serve_until_signal(backend, listener, on_ready))
+
+
+def runner() -> asyncio.Runner:
+    """What runs a server's coroutine: uvloop, whose connections cost less."""
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
 async def _serve_until_signal(
@@ -65,7 +70,7 @@ async def _serve_until_signal(
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with serving(backend, listener) as url:
+    async with serving(create_app(backend), listener) as url:
         _log.info("serving", url=url)
         if on_ready is not None:
             on_ready(url)
@@ -74,25 +79,24 @@ async def _serve_until_signal(
 
 
 @asynccontextmanager
-async def serving(backend: Backend, listener: socket.socket) -> AsyncIterator[str]:
+async def serving(app: App, listener: socket.socket) -> AsyncIterator[str]:
     """Serve requests within the block; gives the address.
 
     At its end requests have two seconds to finish; those that are held longer are answered with 503. Streams of
     events end at once.
 
     Args:
-        backend: the bound parts.
+        app: what `create_app` gave; it serves once.
         listener: what `listening` gave.
 
     Raises:
         Invalid: the certificate of the settings cannot be used.
         Unavailable: the store does not answer, or its database is not prepared.
     """
-    context = server_context(backend.settings)
-    await asyncio.to_thread(lambda: backend.installation)  # told now, not at the first request
-    app = create_app(backend)
-    waiting = app.ctx.calipso.waiting
+    backend, waiting = app.ctx.calipso.backend, app.ctx.calipso.waiting
     try:
+        context = server_context(backend.settings)
+        await asyncio.to_thread(lambda: backend.installation)  # told now, not at the first request
         await waiting.begin()
         server = await _make_server(app, listener, context)
         async with asyncio.TaskGroup() as group:
@@ -126,6 +130,7 @@ async def _make_server(app: App, listener: socket.socket, context: ssl.SSLContex
 
 async def _stop(server: AsyncioServer) -> None:
     server.close()  # type: ignore[no-untyped-call]  # the library has no types here
+    await asyncio.sleep(_TICK_SECONDS)  # what was accepted a moment ago is not among the connections yet
     await _let_finish(server, _FINISH_SECONDS)
     for connection in set(server.connections):
         if connection.http and connection.http.stage is Stage.HANDLER:

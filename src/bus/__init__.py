@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import nats
 import nats.errors
 import nats.js.errors
@@ -23,6 +22,7 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
 
 from calipso.bus.access import Access
+from calipso.bus.queue import Delivery, Queue
 from calipso.bus.trouble import unavailable
 from calipso.errors import CalipsoError, Unavailable
 
@@ -76,62 +76,6 @@ class Tail:
     sequence: int
     position: int | None
     event_id: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Queue:
-    """What a provisioner takes from a stream: `durable` is the name under which the server knows how far it is."""
-
-    durable: str
-    stream: str
-    subjects: tuple[str, ...]
-
-
-class Delivery:
-    """One message of a queue, to be settled exactly once."""
-
-    def __init__(self, message: Msg, queue: Queue) -> None:
-        self._message = message
-        self.queue = queue
-
-    def envelope(self) -> Mapping[str, Any]:
-        """The CloudEvent that it carries.
-
-        Raises:
-            msgspec.DecodeError: it is not one.
-        """
-        return msgspec.json.decode(self._message.data, type=dict[str, Any])
-
-    @property
-    def attempts(self) -> int:
-        """How often it was delivered, this time included."""
-        return self._message.metadata.num_delivered
-
-    @property
-    def sequence(self) -> int:
-        """Its place in the queue's stream."""
-        return self._message.metadata.sequence.stream
-
-    @property
-    def raw(self) -> tuple[str, bytes]:
-        """Subject and payload as they came."""
-        return self._message.subject, self._message.data
-
-    async def done(self) -> None:
-        """It was dealt with."""
-        await self._message.ack()
-
-    async def again(self, delay: float) -> None:
-        """Deliver it again after `delay` seconds."""
-        await self._message.nak(delay=delay)
-
-    async def working(self) -> None:
-        """It is being dealt with: deliver it to nobody else yet."""
-        await self._message.in_progress()
-
-    async def given_up(self) -> None:
-        """Never deliver it again."""
-        await self._message.term()
 
 
 class Bus:
@@ -228,17 +172,24 @@ class Bus:
         while True:
             try:
                 await self.ensure_streams()
-                await self.jetstream.add_consumer(queue.stream, config=config)
-                subscription = await self.jetstream.pull_subscribe_bind(consumer=queue.durable, stream=queue.stream)
+                with unavailable():
+                    await self.jetstream.add_consumer(queue.stream, config=config)
+                    subscription = await self.jetstream.pull_subscribe_bind(consumer=queue.durable, stream=queue.stream)
                 while True:
-                    with contextlib.suppress(nats.errors.TimeoutError):
-                        for message in await subscription.fetch(1, timeout=_FETCH_SECONDS):
-                            yield Delivery(message, queue)
-            except (Unavailable, nats.errors.Error, OSError) as error:
+                    for message in await _fetched(subscription):
+                        yield Delivery(message, queue)
+            except (Unavailable, nats.errors.Error) as error:
                 if self._client.is_closed:
                     raise
                 _log.warning("consumer waits for NATS", consumer=queue.durable, reason=repr(error))
                 await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+async def _fetched(subscription: JetStreamContext.PullSubscription) -> Sequence[Msg]:
+    messages: list[Msg] = []
+    with unavailable(), contextlib.suppress(nats.errors.TimeoutError):
+        messages = await subscription.fetch(1, timeout=_FETCH_SECONDS)
+    return messages
 
 
 @asynccontextmanager
@@ -277,19 +228,22 @@ async def _connect(client: Client, url: str, name: str, options: Mapping[str, An
 
     while True:
         try:
-            return await client.connect(
-                url,
-                name=name,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=1,
-                connect_timeout=2,
-                ping_interval=_PING_SECONDS,
-                max_outstanding_pings=2,
-                error_cb=told,
-                **options,
-            )
-        except (nats.errors.Error, OSError) as error:
-            _log.warning("waiting for NATS", reason=repr(error))
+            with unavailable():
+                await client.connect(
+                    url,
+                    name=name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=1,
+                    connect_timeout=2,
+                    ping_interval=_PING_SECONDS,
+                    max_outstanding_pings=2,
+                    error_cb=told,
+                    **options,
+                )
+        except Unavailable as error:
+            _log.warning("waiting for NATS", reason=error.reason)
+        else:
+            return
         await asyncio.sleep(_RECONNECT_SECONDS)
 
 

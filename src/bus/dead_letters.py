@@ -10,7 +10,8 @@ import msgspec
 import nats.js.errors
 from nats.js.api import RawStreamMsg
 
-from calipso.bus import DEAD_LETTERS, DEAD_PREFIX, POSITION, RETRY_PREFIX, Bus, Delivery
+from calipso.bus import DEAD_LETTERS, DEAD_PREFIX, POSITION, RETRY_PREFIX, Bus
+from calipso.bus.queue import Delivery
 from calipso.bus.trouble import unavailable
 from calipso.errors import NotFound
 

@@ -11,8 +11,9 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from calipso.bus import PREFIX, RETRIES, RETRY_PREFIX, STREAM, Bus, Delivery, Queue
+from calipso.bus import PREFIX, RETRIES, RETRY_PREFIX, STREAM, Bus
 from calipso.bus.dead_letters import DeadLetters
+from calipso.bus.queue import Delivery, Queue
 from calipso.errors import CalipsoError, Unavailable
 from calipso.events.container import (
     ContainerEvent,

@@ -4,9 +4,10 @@ import asyncio
 import queue
 import threading
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
@@ -16,7 +17,9 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.conftest import PATIENCE
 
 from calipso import credentials, settings
-from calipso.api.server import listening, serving
+from calipso.api.app import create_app
+from calipso.api.server import listening, runner, serving
+from calipso.api.waiting import Waiting
 from calipso.backend import Backend
 from calipso.bootstrap import migrate, project
 from calipso.commands.dispatch import cause_of
@@ -32,15 +35,28 @@ def basic(name: str, password: str) -> str:
     return f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
 
 
+def _unheard(*_: object) -> None:
+    raise NotImplementedError("what is served elsewhere does not tell what it has heard")
+
+
+class _Begun(NamedTuple):
+    url: str
+    loop: asyncio.AbstractEventLoop
+    ending: asyncio.Event
+    waiting: Waiting
+
+
 @dataclass(frozen=True, kw_only=True)
 class Api:
     """A served installation: `url` is where it answers, `base_path` below which path (without its last slash),
-    `backend` how tests act on it beside HTTP.
+    `backend` how tests act on it beside HTTP; `heard` waits until the served process has heard that some projections
+    show a position.
     """
 
     url: str
     backend: Backend
     base_path: str = ""
+    heard: Callable[[Collection[str], int], None] = _unheard
 
     def obey(self, command: object) -> None:
         """Issue a command as the command line does."""
@@ -94,23 +110,25 @@ def served(
 
     `parts` run beside it.
     """
-    told: queue.SimpleQueue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event] | BaseException] = queue.SimpleQueue()
+    told: queue.SimpleQueue[_Begun | BaseException] = queue.SimpleQueue()
 
     async def main() -> None:
         with listening("127.0.0.1", 0) as listener:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(project(backend) if projecting else asyncio.sleep(0))]
                 tasks += [group.create_task(part()) for part in parts]
-                async with serving(backend, listener) as url:
+                app = create_app(backend)
+                async with serving(app, listener) as url:
                     ending = asyncio.Event()
-                    told.put((url, asyncio.get_running_loop(), ending))
+                    told.put(_Begun(url, asyncio.get_running_loop(), ending, app.ctx.calipso.waiting))
                     await ending.wait()
                 for task in tasks:
                     task.cancel()
 
     def run() -> None:
         try:
-            asyncio.run(main())
+            with runner() as loop:
+                loop.run(main())
         except BaseException as error:
             told.put(error)
             raise
@@ -120,9 +138,14 @@ def served(
     begun = told.get(timeout=PATIENCE)
     if isinstance(begun, BaseException):
         raise begun
-    url, loop, ending = begun
+    url, loop, ending, waiting = begun
+
+    def heard(names: Collection[str], position: int) -> None:
+        shown = waiting.until_shown(tuple(names), position, "")
+        asyncio.run_coroutine_threadsafe(shown, loop).result(timeout=PATIENCE)
+
     try:
-        yield Api(url=url, backend=backend)
+        yield Api(url=url, backend=backend, heard=heard)
     finally:
         loop.call_soon_threadsafe(ending.set)
         thread.join(timeout=PATIENCE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import signal
@@ -19,7 +20,8 @@ import pytest
 from tests.api.conftest import PASSWORD, Api, basic, served
 from tests.conftest import PATIENCE, wait_until
 
-from calipso.api.server import listening
+from calipso.api.app import create_app
+from calipso.api.server import listening, runner, serving
 from calipso.backend import Backend
 from calipso.commands.image import AddImage
 from calipso.errors import Invalid
@@ -116,6 +118,22 @@ def test_idle_connections_are_not_waited_for(
             began = time.monotonic()
         assert time.monotonic() - began < PATIENCE / 2
     made.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_connections_accepted_at_the_very_end_are_closed(turns: int, backend: Backend) -> None:
+    async def connect() -> socket.socket:
+        with listening("127.0.0.1", 0) as listener:
+            async with serving(create_app(backend), listener):
+                connection = socket.create_connection(listener.getsockname())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+        return connection
+
+    with runner() as loop, loop.run(connect()) as connection, contextlib.suppress(ConnectionResetError):
+        connection.settimeout(PATIENCE)
+        assert connection.recv(1) == b""
+    gc.collect()  # tells of a transport that was left open
 
 
 async def test_held_requests_are_told_when_it_ends(

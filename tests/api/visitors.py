@@ -89,10 +89,11 @@ def people_of(api: Api) -> People:
 
 
 def obey(api: Api, *commands: object) -> None:
-    """Issue commands, and wait until all read models show what is stored."""
+    """Issue commands, and wait until all read models show what is stored, and until the API has heard of that."""
     for command in commands:
         api.obey(command)
     head, names = api.backend.store.head(), {model.name for model in read_models()}
     wait_until(
         lambda: names <= {part.name for part in api.backend.parts.all() if part.position >= head}, "the read models"
     )
+    api.heard(names, head)

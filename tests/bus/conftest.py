@@ -1,7 +1,6 @@
 """A provisioner's service on a store and a world in memory, behind a real NATS server."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -70,13 +69,12 @@ class Line:
             provisioners=lambda: 1,
             told=lambda ok, detail: self.house.told.append((ok, detail)),
         )
-        task = asyncio.create_task(service.run(leading or _elsewhere()))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        async with asyncio.TaskGroup() as group:  # a service that fails ends the test at once
+            task = group.create_task(service.run(leading or _elsewhere()))
+            try:
+                yield
+            finally:
+                task.cancel()
 
 
 async def _always() -> None:

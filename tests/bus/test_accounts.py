@@ -21,9 +21,10 @@ from nats.js.api import ConsumerConfig
 from tests.conftest import PATIENCE, find_free_port, wait_until
 from tests.runtimes.certificates import Authority, Pair
 
-from calipso.bus import STREAM, Bus, Message, Queue, connected
+from calipso.bus import STREAM, Bus, Message, connected
 from calipso.bus.access import Access
 from calipso.bus.dead_letters import DeadLetters
+from calipso.bus.queue import Queue
 from calipso.bus.renewal import empty
 from calipso.errors import Invalid, Unavailable
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from docker import APIClient
 
-from calipso.bus import Bus, Delivery
+from calipso.bus import Bus
+from calipso.bus.queue import Delivery
 from calipso.events.envelope import Event
 from calipso.projections.guacamole import Guacamole
 from calipso.projections.registry import read_models

@@ -20,8 +20,8 @@ from sanic.exceptions import BadRequest
 from calipso import sizes
 from calipso.api.auth import parse_basic
 from calipso.api.entering import read_account
-from calipso.bus import Delivery, Queue
 from calipso.bus.dead_letters import _event_of
+from calipso.bus.queue import Delivery, Queue
 from calipso.cli.csv_rows import CsvFile
 from calipso.commands.connection import check_parameters
 from calipso.credentials import parse_master_keys

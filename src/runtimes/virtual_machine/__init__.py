@@ -158,14 +158,16 @@ class VirtualMachineRuntime:
 
     def _adopted(self, connection: Connection, order: Order) -> Machine | None:
         """The machine that is there already, if it is ours."""
-        own = self._own(connection, order.request.container_id)
-        if own is not None:
-            return own
         looks = (
             lambda: connection.lookupByUUIDString(str(order.request.container_id)),
             lambda: connection.lookupByName(order.name),
         )
-        if any(found(look, libvirt.VIR_ERR_NO_DOMAIN) is not None for look in looks):
+        is_taken = any(found(look, libvirt.VIR_ERR_NO_DOMAIN) is not None for look in looks)
+        # after the looks, for somebody else may be starting it at this moment
+        own = self._own(connection, order.request.container_id)
+        if own is not None:
+            return own
+        if is_taken:
             detail = f"the name {order.name} is taken by a machine that is not of this target"
             raise RuntimeFailed(reason=FailureReason.REJECTED, detail=detail)
         return None
@@ -195,8 +197,9 @@ class VirtualMachineRuntime:
         if is_off(machine):
             try:
                 machine.create()
-            except libvirt.libvirtError as error:
-                if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or is_off(machine):
+            except libvirt.libvirtError:
+                # somebody else started it meanwhile, which each hypervisor tells with a code of its own
+                if is_off(machine):
                     raise
         machine.setMetadata(
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
