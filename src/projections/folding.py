@@ -7,11 +7,11 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, any_, bindparam, delete, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, any_, bindparam, delete, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from calipso.events.envelope import EVENT_TYPES, Event
-from calipso.projections.conflicts import replacement
+from calipso.projections.bulk import delete_rows, replace_rows
 
 Row = dict[str, Any]
 
@@ -73,26 +73,14 @@ class Changes:
         for name, values in self._cleared.items():
             column = self._table.c[name]
             connection.execute(delete(self._table).where(any_of(column, values)))
-        if gone := [self._parameters(key) for key, row in self._rows.items() if row is None]:
-            connection.execute(_deletion(self._table), gone)
-        if changed := [row for key, row in self._rows.items() if row is not None and row != self._stored.get(key)]:
-            connection.execute(_replacement(self._table), changed)
+        delete_rows(connection, self._table, [key for key, row in self._rows.items() if row is None])
+        changed = [row for key, row in self._rows.items() if row is not None and row != self._stored.get(key)]
+        replace_rows(connection, self._table, changed)
 
     def _key_of(self, row: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a dict, or a row of the database
         return tuple(row[name] for name in self._key)
-
-    def _parameters(self, key: tuple[Any, ...]) -> Row:
-        return {f"of_{name}": value for name, value in zip(self._key, key, strict=True)}
 
 
 @cache
 def _with_any(column: Column[Any]) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
     return select(column.table).where(column == any_(bindparam("wanted", type_=ARRAY(column.type))))
-
-
-@cache
-def _deletion(table: Table) -> Any:  # noqa: ANN401 - as above
-    return delete(table).where(and_(*(column == bindparam(f"of_{column.name}") for column in table.primary_key)))
-
-
-_replacement = cache(replacement)

@@ -98,6 +98,13 @@ def test_sessions_stand_in_the_order_of_their_numbers(connection: Connection) ->
     assert [session.session_number for session in row.sessions] == ["1", "2", "9", "10"]
 
 
+def test_of_sessions_whose_numbers_the_database_cannot_tell_apart_the_last_is_shown(connection: Connection) -> None:
+    numbers = ("S\0", "S\ufffd", "S")
+    tell(connection, experiment_added(), member_added(), *(session_added("P1", n, subject=repr(n)) for n in numbers))
+    (row,) = experiments.page(connection, ADA, page=1, page_size=7).rows
+    assert {s.session_number: s.subject for s in row.sessions} == {"S": "'S'", "S\ufffd": "'S\ufffd'"}
+
+
 def test_only_members_see_an_experiment_and_each_only_once(connection: Connection) -> None:
     tell(
         connection,

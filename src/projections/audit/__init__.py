@@ -8,16 +8,15 @@ from posixpath import normpath
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Connection, Index, Table, Uuid, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Column, ColumnElement, Connection, Index, Table, Uuid, select, update
 
 from calipso.events.container import ContainerRequested
 from calipso.events.envelope import Event, Recorded, Unreadable
 from calipso.events.experiment import ExperimentAdded, SessionAdded, SessionChanged
 from calipso.events.image import ImageAdded
 from calipso.events.naming import parse_uuid
+from calipso.projections.bulk import add_rows
 from calipso.projections.columns import PlainText, Whole
-from calipso.projections.conflicts import addition
 from calipso.projections.folding import Changes, Row, any_of
 from calipso.projections.tables import ReadModel, read_model_metadata
 
@@ -63,13 +62,6 @@ folders = Table(
 Index("below", folders.c.source, postgresql_ops={"source": "text_pattern_ops"})
 
 
-# one statement for any number of rows, made once: there are as many as there are events; told twice is told once
-_ADDED = addition(entries).from_select(
-    [c.name for c in entries.columns],
-    select(*(func.unnest(bindparam(f"all_{c.name}", type_=ARRAY(c.type))) for c in entries.columns)),
-)
-
-
 class Audit(ReadModel):
     """Keeps a row for each event, whatever it is."""
 
@@ -80,13 +72,10 @@ class Audit(ReadModel):
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         """Add the rows of these events."""
         known = _beside(connection, events)
-        _append(connection, [_row(recorded, known) for recorded in events])
+        # told twice is told once
+        add_rows(connection, entries, [_row(recorded, known) for recorded in events])
         _put(connection, named, _named(events))
         _put(connection, folders, _folders(events))
-
-
-def _append(connection: Connection, rows: Sequence[Row]) -> None:
-    connection.execute(_ADDED, {f"all_{c.name}": [row[c.name] for row in rows] for c in entries.columns})
 
 
 def _row(recorded: Recorded, known: Mapping[UUID, UUID]) -> Row:

@@ -131,12 +131,12 @@ class Guacamole:
     def _write(self, connection: Connection, stored: Mapping[UUID, Kept], lives: Mapping[UUID, Life]) -> None:
         now = {container_id: life.kept for container_id, life in lives.items()}
         rows.forget(connection, [kept for container_id, kept in stored.items() if now.get(container_id) != kept])
-        rows.remember(connection, [kept for container_id, kept in now.items() if stored.get(container_id) != kept])
         runs = [
             wanted(life.kept, life.start, self._keys, self._guacd) for life in lives.values() if life.start is not None
         ]
         for first in range(0, len(runs), _AT_ONCE):
-            rows.show(connection, runs[first : first + _AT_ONCE])
+            now |= rows.show(connection, runs[first : first + _AT_ONCE])
+        rows.remember(connection, stored, now)
 
 
 def _with_ids(life: Life, stored: Kept | None) -> Life:

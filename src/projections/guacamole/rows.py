@@ -4,83 +4,88 @@ Ids that the database gave stay: links that were handed out hold them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Column, Connection, and_, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from calipso.errors import Conflict
+from calipso.events.naming import container_name
+from calipso.projections.bulk import Rows, insert_numbered, insert_rows
 from calipso.projections.guacamole import tables
 from calipso.projections.guacamole.fold import OUR_ATTRIBUTE, Kept, Wanted
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 def read_kept(connection: Connection, container_ids: Collection[UUID] | None = None) -> dict[UUID, Kept]:
     """What is kept of these containers, or of all."""
-    query = select(tables.kept)
-    if container_ids is not None:
-        query = query.where(tables.kept.c.container_id.in_([str(container_id) for container_id in container_ids]))
-    found = (Kept(**{**row, "container_id": UUID(row["container_id"])}) for row in connection.execute(query).mappings())
+    if container_ids is None:
+        rows = connection.execute(select(tables.kept))
+    else:
+        rows = connection.execute(_selection(tables.kept.c.container_id), {"values": [*map(str, container_ids)]})
+    found = (Kept(**{**row, "container_id": UUID(row["container_id"])}) for row in rows.mappings())
     return {kept.container_id: kept for kept in found}
 
 
-def remember(connection: Connection, kept: Collection[Kept]) -> None:
-    """Keep what requests told."""
-    if kept:
-        connection.execute(insert(tables.kept), [{**vars(one), "container_id": str(one.container_id)} for one in kept])
-
-
 def forget(connection: Connection, kept: Collection[Kept]) -> None:
-    """Take away all rows of these containers."""
+    """Take away the accounts and connections of these containers."""
     # the other rows of account and connection go with them, by Guacamole's own foreign keys
     _delete(connection, tables.connection.c.connection_id, (one.connection_id for one in kept))
     _delete(connection, tables.entity.c.entity_id, (one.entity_id for one in kept))
-    _delete(connection, tables.kept.c.container_id, (str(one.container_id) for one in kept))
 
 
-def show(connection: Connection, wanted: Sequence[Wanted]) -> None:
-    """Let the rows of running containers be what they should be.
+def remember(connection: Connection, stored: Mapping[UUID, Kept], now: Mapping[UUID, Kept]) -> None:
+    """Keep what is known of containers now, in the place of what is stored."""
+    _delete(
+        connection,
+        tables.kept.c.container_id,
+        (str(container_id) for container_id, kept in stored.items() if now.get(container_id) != kept),
+    )
+    new = [kept for container_id, kept in now.items() if stored.get(container_id) != kept]
+    insert_rows(connection, tables.kept, [{**vars(kept), "container_id": str(kept.container_id)} for kept in new])
+
+
+def show(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[UUID, Kept]:
+    """Let the rows of running containers be what they should be; gives what is kept of them, with their ids.
 
     Raises:
         Conflict: an account that is not ours has the name of one of ours.
     """
     if not wanted:
-        return
+        return {}
     entities = _put_entities(connection, wanted)
     connections = _put_connections(connection, wanted)
     _put_users(connection, wanted, entities)
-    ids = [(one, entities[one.kept.container_id], connections[one.kept.container_id]) for one in wanted]
+    ids = [(one, entities[one.account], connections[one.account]) for one in wanted]
     old = _present(one.kept.connection_id for one in wanted)
     parameter = tables.connection_parameter.c.connection_id
     _put(connection, parameter, old, _parameter_rows(ids), is_whole=True)
     _put(connection, tables.connection_attribute.c.connection_id, old, _attribute_rows(ids))
     _put(connection, tables.connection_permission.c.connection_id, old, _permission_rows(ids))
-    _keep_ids(connection, ids)
+    return {
+        one.kept.container_id: replace(one.kept, entity_id=entity_id, connection_id=connection_id)
+        for one, entity_id, connection_id in ids
+    }
 
 
-def _put_entities(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[UUID, int]:
-    column = tables.entity.c
-    names = {one.kept.entity_id: {"name": one.account} for one in wanted if one.kept.entity_id is not None}
-    there = _change(connection, column.entity_id, names)
-    if missing := [one.account for one in wanted if one.kept.entity_id not in there]:
-        try:
-            connection.execute(insert(tables.entity), [{"name": name, "type": "USER"} for name in missing])
-        except IntegrityError as error:
-            reason = f"one of these exists and is not ours, remove it: {', '.join(missing)}"
-            raise Conflict("Guacamole account", reason) from error
-    query = select(column.name, column.entity_id)
-    query = query.where(column.type == "USER", column.name.in_([one.account for one in wanted]))
-    numbers = dict(connection.execute(query).tuples().all())
-    return {one.kept.container_id: numbers[one.account] for one in wanted}
+def _put_entities(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[str, int]:
+    """The numbers of accounts."""
+    rows = {one.account: {"name": one.account, "type": "USER"} for one in wanted}
+    known = {one.account: one.kept.entity_id for one in wanted if one.kept.entity_id is not None}
+    try:
+        return _put_numbered(connection, tables.entity.c.entity_id, tables.entity.c.name, rows, known)
+    except IntegrityError as error:
+        reason = f"one of these exists and is not ours, remove it: {', '.join(rows.keys() - known.keys())}"
+        raise Conflict("Guacamole account", reason) from error
 
 
-def _put_users(connection: Connection, wanted: Sequence[Wanted], entities: Mapping[UUID, int]) -> None:
+def _put_users(connection: Connection, wanted: Sequence[Wanted], entities: Mapping[str, int]) -> None:
     column = tables.user.c
     old = _present(one.kept.entity_id for one in wanted)
     passwords = {
-        entities[one.kept.container_id]: {
+        entities[one.account]: {
             "password_hash": one.password_hash,
             "password_salt": one.password_salt,
             "password_date": one.password_date,
@@ -89,23 +94,43 @@ def _put_users(connection: Connection, wanted: Sequence[Wanted], entities: Mappi
     }
     # a later start does not tell when the password was made, so its date alone is no difference
     there = _change(connection, column.entity_id, {n: passwords[n] for n in passwords if n in old}, {"password_date"})
-    if missing := [{"entity_id": number, **passwords[number]} for number in passwords if number not in there]:
-        connection.execute(insert(tables.user), missing)
-    users = connection.execute(select(column.entity_id, column.user_id).where(column.entity_id.in_(passwords)))
-    granted = [{"entity_id": entity, "affected_user_id": user, "permission": "READ"} for entity, user in users]
+    missing = [{"entity_id": number, **passwords[number]} for number in passwords if number not in there]
+    users = {**_users_of(connection, there), **insert_numbered(connection, tables.user, missing, column.entity_id)}
+    granted = [{"entity_id": entity, "affected_user_id": user, "permission": "READ"} for entity, user in users.items()]
     _put(connection, tables.user_permission.c.entity_id, old, granted)
 
 
-def _put_connections(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[UUID, int]:
-    column = tables.connection.c.connection_id
-    old = {one.kept.connection_id: one.connection for one in wanted if one.kept.connection_id is not None}
-    there = _change(connection, column, old)
-    return {
-        one.kept.container_id: one.kept.connection_id
-        if one.kept.connection_id in there
-        else _insert(connection, tables.connection, one.connection)
+def _users_of(connection: Connection, entities: Collection[int]) -> Mapping[int, int]:
+    column = tables.user.c
+    query = select(column.entity_id, column.user_id).where(column.entity_id.in_(entities))
+    return dict(connection.execute(query).tuples().all()) if entities else {}
+
+
+def _put_connections(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[str, int]:
+    """The numbers of connections, by the accounts that they are for."""
+    key, name = tables.connection.c.connection_id, tables.connection.c.connection_name
+    rows = {container_name(one.kept.container_id): one.connection for one in wanted}
+    known = {
+        container_name(one.kept.container_id): one.kept.connection_id
         for one in wanted
+        if one.kept.connection_id is not None
     }
+    numbers = _put_numbered(connection, key, name, rows, known)
+    return {one.account: numbers[container_name(one.kept.container_id)] for one in wanted}
+
+
+def _put_numbered(
+    connection: Connection,
+    key: Column[int],
+    name: Column[str],
+    rows: Mapping[str, Mapping[str, object]],
+    known: Mapping[str, int],
+) -> Mapping[str, int]:
+    """Let there be these rows, by their names; gives their numbers, of which those that are known stay."""
+    there = _change(connection, key, {number: rows[each] for each, number in known.items()})
+    old = {each: number for each, number in known.items() if number in there}
+    missing = [row for each, row in rows.items() if each not in old]
+    return {**old, **insert_numbered(connection, key.table, missing, name)}
 
 
 Ids = Sequence[tuple[Wanted, int, int]]
@@ -137,31 +162,23 @@ def _permission_rows(ids: Ids) -> Rows:
     ]
 
 
-def _keep_ids(connection: Connection, ids: Ids) -> None:
-    changed = [
-        {"of": str(one.kept.container_id), "entity_id": entity_id, "connection_id": connection_id}
-        for one, entity_id, connection_id in ids
-        if (one.kept.entity_id, one.kept.connection_id) != (entity_id, connection_id)
-    ]
-    if changed:
-        connection.execute(update(tables.kept).where(tables.kept.c.container_id == bindparam("of")), changed)
-
-
 def _present(numbers: Iterable[int | None]) -> set[int]:
     return {number for number in numbers if number is not None}
 
 
 def _delete(connection: Connection, column: Column[Any], values: Iterable[int | str | None]) -> None:
     if present := [value for value in values if value is not None]:
-        connection.execute(delete(column.table).where(column.in_(present)))
+        connection.execute(_deletion(column), {"values": present})
 
 
-def _insert(connection: Connection, table: Table, values: Mapping[str, object]) -> int:
-    key = connection.execute(insert(table).values(**values)).inserted_primary_key
-    if key is None:
-        message = f"{table.name} gave no key"
-        raise RuntimeError(message)
-    return int(key[0])
+@cache
+def _deletion(column: Column[Any]) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
+    return delete(column.table).where(column.in_(bindparam("values", expanding=True)))
+
+
+@cache
+def _selection(column: Column[Any]) -> Any:  # noqa: ANN401 - as above
+    return select(column.table).where(column.in_(bindparam("values", expanding=True)))
 
 
 def _change(
@@ -201,5 +218,4 @@ def _put(
         connection.execute(
             delete(table).where(where), [{f"of_{name}": v for name, v in zip(key, k, strict=True)} for k in stale]
         )
-    if new := [row for k, row in wanted.items() if k not in found or k in stale]:
-        connection.execute(insert(table), new)
+    insert_rows(connection, table, [row for k, row in wanted.items() if k not in found or k in stale])
