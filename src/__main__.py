@@ -4,7 +4,6 @@ import os
 import sys
 
 from calipso.cli.main import app
-from calipso.embedded import EmbeddedError
 from calipso.errors import CalipsoError, Invalid
 from calipso.secrecy import hide
 
@@ -13,7 +12,7 @@ def main() -> None:
     """Run the command line; what goes wrong on purpose is told in one sentence, with status 1 (78 for settings)."""
     try:
         app()
-    except (CalipsoError, EmbeddedError) as error:
+    except CalipsoError as error:
         print(f"error: {hide(str(error))}", file=sys.stderr)  # noqa: T201 - a command line prints
         is_setting = isinstance(error, Invalid) and error.field == "settings"
         sys.exit(os.EX_CONFIG if is_setting else 1)

@@ -4,15 +4,13 @@ import math
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
 from calipso import installation
 from calipso.accounts import Logins, Passwords, SignInAttempts, SignInFlows
-from calipso.bus import Bus, connected
-from calipso.bus.access import Access
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
 from calipso.credentials import MasterKeys, parse_master_keys
@@ -27,6 +25,9 @@ from calipso.settings import Settings
 from calipso.snapshots import StoredSnapshots
 from calipso.store import PostgresStore
 from calipso.vault import NoSubjectKeys, PostgresSubjectKeys
+
+if TYPE_CHECKING:
+    from calipso.bus import Bus
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _MYSQL_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}
@@ -165,13 +166,16 @@ class Backend:
             event.listen(made, "connect", be_noticed)
         return made
 
-    def bus(self, name: str, *, patience: float = math.inf) -> AbstractAsyncContextManager[Bus]:
+    def bus(self, name: str, *, patience: float = math.inf) -> "AbstractAsyncContextManager[Bus]":
         """A connection to NATS.
 
         Args:
             name: what the server's own monitoring calls it.
             patience: seconds to wait for the server; then it raises `Unavailable`.
         """
+        from calipso.bus import connected  # noqa: PLC0415 - its client takes long to import, and few speak to the bus
+        from calipso.bus.access import Access  # noqa: PLC0415 - as above
+
         given = self.settings
         access = Access(
             authority=given.nats_tls_ca,

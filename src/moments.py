@@ -1,4 +1,4 @@
-"""Moments as people write them: ISO 8601 with a time zone, and never in the future."""
+"""Moments as people write and read them: ISO 8601 with a time zone; of what they write, none in the future."""
 
 from datetime import UTC, date, datetime, time
 
@@ -50,3 +50,8 @@ def _in_utc(moment: datetime, text: str, field: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise Invalid(field, f"{text[:40]!r} is before all that could be recorded") from None
+
+
+def format_time(time: datetime) -> str:
+    """An ISO 8601 time in UTC with `Z`; whole seconds have no fraction."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"

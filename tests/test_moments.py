@@ -1,9 +1,11 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from calipso.errors import Invalid
-from calipso.moments import parse_bound, parse_moment
+from calipso.moments import format_time, parse_bound, parse_moment
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -47,3 +49,20 @@ def test_a_bound_may_be_a_date_and_may_be_missing() -> None:
         parse_bound("2026-11-26", "since", now=NOW)
     with pytest.raises(Invalid, match=r"since: .*has no time zone"):
         parse_bound("2026-11-20T14:03", "since", now=NOW)
+
+
+def test_times_are_utc_with_z_and_whole_seconds_have_no_fraction() -> None:
+    summer = timezone(timedelta(hours=2))
+    assert format_time(datetime(2026, 11, 23, 9, 42, 58, 79201, tzinfo=summer)) == "2026-11-23T07:42:58.079201Z"
+    assert format_time(datetime(2026, 11, 23, 7, 42, 58, tzinfo=UTC)) == "2026-11-23T07:42:58Z"
+
+
+@given(
+    st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1)),  # noqa: DTZ001 - zoned below
+    st.integers(-12, 12),
+)
+def test_times_name_the_same_moment(moment: datetime, hours: int) -> None:
+    zoned = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
+    text = format_time(zoned)
+    assert text.endswith("Z")
+    assert datetime.fromisoformat(text) == zoned

@@ -21,11 +21,11 @@ from calipso.api.proxies import absolute_url, inner_path
 from calipso.api.reach_objects import MembersObject, ReachObject, members_object, reach_object
 from calipso.api.readings import readings_of
 from calipso.api.usage_objects import UsageObject, UsageRow, read_by, usage_rows
-from calipso.api.wire import format_time, json, read_count, read_text
+from calipso.api.wire import json, read_count, read_text
 from calipso.backend import Backend
 from calipso.errors import Invalid, NotVisibleYet
 from calipso.events.usage import By
-from calipso.moments import parse_bound
+from calipso.moments import format_time, parse_bound
 from calipso.projections import audit
 from calipso.projections.audit import history
 from calipso.projections.audit.history import Entry

@@ -6,8 +6,8 @@ from uuid import UUID
 import msgspec
 
 from calipso.api.objects import Time
-from calipso.api.wire import format_time
 from calipso.events.envelope import Unreadable
+from calipso.moments import format_time
 from calipso.projections.audit.history import Entry
 
 

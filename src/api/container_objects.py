@@ -6,10 +6,10 @@ from calipso import credentials, sizes
 from calipso.api.context import Caller, caller_of, context_of
 from calipso.api.objects import ContainerObject, Status
 from calipso.api.proxies import absolute_url
-from calipso.api.wire import format_time
 from calipso.credentials import MasterKeys
 from calipso.events.container import State
 from calipso.events.values import Protocol, Runtime
+from calipso.moments import format_time
 from calipso.projections.containers import ContainerRow
 
 STATUS: dict[State, Status] = {

@@ -13,9 +13,10 @@ from calipso.api.paging import PageQuery, page_object
 from calipso.api.provided import provided_page, provider_of
 from calipso.api.ready import repeatable
 from calipso.api.users import user_named
-from calipso.api.wire import format_time, json, read_body, read_id, read_switch
+from calipso.api.wire import json, read_body, read_id, read_switch
 from calipso.commands.user import MarkFavorite
 from calipso.errors import NotFound, NotPermitted
+from calipso.moments import format_time
 from calipso.projections import experiments
 from calipso.projections.experiments import ExperimentRow, SessionRow
 from calipso.projections.past import experiments_of

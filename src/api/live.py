@@ -14,11 +14,11 @@ from calipso.api.container_objects import STATUS
 from calipso.api.context import Caller, caller_of, context_of
 from calipso.api.operations import BATCH, JSON, STREAM
 from calipso.api.waiting import CONTAINER_TOPICS, Hearing
-from calipso.api.wire import format_time
 from calipso.errors import Invalid, NotPermitted, TooManyAttempts, Unavailable, WrongCredentials
 from calipso.events.container import Container, ContainerEvent, evolve
 from calipso.events.envelope import Recorded
 from calipso.events.naming import container_name
+from calipso.moments import format_time
 from calipso.projections.containers import owned_by
 
 _KEEP_ALIVE_SECONDS = 15.0

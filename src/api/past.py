@@ -12,8 +12,7 @@ from sqlalchemy import Connection
 
 from calipso.api.context import caller_of, context_of, require_self_or_administrator
 from calipso.api.readings import readings_of
-from calipso.api.wire import format_time
-from calipso.moments import parse_moment
+from calipso.moments import format_time, parse_moment
 from calipso.projections import past
 from calipso.projections.past import View
 

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from calipso.api.objects import Time
-from calipso.api.wire import format_time
 from calipso.backend import Backend
 from calipso.events.experiment import MemberAdded
 from calipso.events.naming import container_name
 from calipso.events.tracing import trace
 from calipso.events.values import Protocol
+from calipso.moments import format_time
 from calipso.projections import users
 from calipso.projections.audit import entries
 from calipso.projections.audit.history import Entry, told

@@ -9,10 +9,11 @@ from calipso.api.auth import signed_in
 from calipso.api.context import context_of, require_administrator
 from calipso.api.objects import AccountObject, UserObject
 from calipso.api.paging import PageQuery, page_object
-from calipso.api.wire import format_time, json, read_body, read_name, read_switch
+from calipso.api.wire import json, read_body, read_name, read_switch
 from calipso.commands.user import GrantRole
 from calipso.errors import NotFound, NotPermitted
 from calipso.events.user import Role
+from calipso.moments import format_time
 from calipso.projections import users
 from calipso.projections.users import UserRow
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from json import loads
 from typing import TypeVar
 
@@ -37,11 +36,6 @@ def json(
     """An answer with a value as compact JSON."""
     body = msgspec.json.encode(value)
     return HTTPResponse(body, status=status, headers=dict(headers or {}), content_type=content_type)
-
-
-def format_time(time: datetime) -> str:
-    """An ISO 8601 time in UTC with `Z`; whole seconds have no fraction."""
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def read_body(request: Request, shape: type[T]) -> T:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from calipso import sizes
 from calipso.backend import Backend
-from calipso.bootstrap import runtime_of
+from calipso.bootstrap.targets import docker_of
 from calipso.cli import users
 from calipso.cli.common import dispatch, user_id_of
 from calipso.commands.experiment import AddExperiment, AddMember, AddSession
@@ -16,7 +16,6 @@ from calipso.commands.image import AddImage
 from calipso.errors import Unavailable
 from calipso.events.experiment import ExperimentDetails, SessionDetails
 from calipso.events.values import ImageSpec, Mode, Protocol, Resources, Runtime, Volume
-from calipso.runtimes.docker import DockerRuntime
 
 DESKTOP = "calipso/desktop:1"
 _USERS = {"admin": True, "scientist": False}
@@ -112,9 +111,8 @@ def _desktop(backend: Backend) -> None:
     for target in backend.settings.effective_targets():
         if target.runtime is not Runtime.DOCKER:
             continue
-        runtime = runtime_of(backend, target)
         try:
-            has_image = isinstance(runtime, DockerRuntime) and runtime.has_image(DESKTOP)
+            has_image = docker_of(backend, target).has_image(DESKTOP)
         except Unavailable as error:
             print(f"demo: no desktop, {error}", flush=True)
             continue

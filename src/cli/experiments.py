@@ -10,12 +10,22 @@ from calipso.backend import Backend
 from calipso.cli.common import Data, dispatch, parse_number, running
 from calipso.cli.import_lines import Kind
 from calipso.cli.importing import FileArgument, StrictOption, import_file
+from calipso.cli.lazy import Lazy, lazily
 from calipso.commands.experiment import AddExperiment, ChangeExperiment, RemoveExperiment
 from calipso.commands.handling import EXPERIMENT
 from calipso.errors import NotFound
 from calipso.events.experiment import ExperimentDetails
 
-app = typer.Typer(help="Add, update and remove experiments.", no_args_is_help=True)
+COMMANDS = {
+    "synchronize": Lazy(
+        "calipso.cli.synchronizing:synchronize",
+        "Take over all experiments of a user from the provider, and end the memberships that it does not give "
+        "any more.",
+        epilog="Example: `calipso experiments synchronize --all`",
+    ),
+}
+
+app = typer.Typer(cls=lazily(COMMANDS), help="Add, update and remove experiments.", no_args_is_help=True)
 
 PublicNumber = Annotated[str, typer.Option("--public-number", help="The experiment's public number (proposal id).")]
 Uid = Annotated[int | None, typer.Option(help="Numeric account that owns the experiment's data.")]

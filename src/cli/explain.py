@@ -9,7 +9,8 @@ from uuid import UUID
 import typer
 
 from calipso.backend import Backend
-from calipso.bootstrap import guacamole_of, runtime_of, target_named
+from calipso.bootstrap.guacamole import guacamole_of
+from calipso.bootstrap.targets import runtime_of, target_named
 from calipso.cli.common import Data, container_id_of, running
 from calipso.commands.handling import CONTAINER
 from calipso.errors import CalipsoError, NotFound

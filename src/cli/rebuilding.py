@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from calipso import bootstrap
 from calipso.backend import Backend
+from calipso.bootstrap.guacamole import guacamole_of
 from calipso.cli.common import Data, running
 from calipso.cli.position_progress import PositionProgress
 from calipso.database import Database
@@ -145,7 +145,7 @@ def _rebuild_guacamole(backend: Backend, *, check: bool, anew: bool) -> bool:
     head = backend.store.head()
     with PositionProgress("rebuilding guacamole", first=0, last=head) as progress:
         found = guacamole_rebuilding.rebuild(
-            bootstrap.guacamole_of(backend),
+            guacamole_of(backend),
             backend.guacamole_engine,
             backend.store,
             head=head,

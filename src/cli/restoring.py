@@ -9,10 +9,14 @@ from uuid import UUID
 
 import typer
 
-from calipso import bootstrap, logs, secrecy, settings
+from calipso import logs, secrecy, settings
 from calipso.backend import Backend
 from calipso.backups.filling import fill
 from calipso.backups.reading import Backup, opened
+from calipso.bootstrap.databases import migrate
+from calipso.bootstrap.guacamole import guacamole_of
+from calipso.bootstrap.projecting import runners
+from calipso.bootstrap.relaying import stream_position
 from calipso.cli.backups import told
 from calipso.cli.common import ACTOR, dispatch, embedded_settings
 from calipso.cli.row_progress import RowProgress
@@ -80,7 +84,7 @@ def _restore(backup: Backup, given: Settings, *, makes_guacamole: bool) -> None:
     configured = given.model_copy(update={"backups": given.backups or backup.file.absolute().parent})
     listed = _listed(backup.file, configured)
     with closing(Backend(configured)) as backend:
-        bootstrap.migrate(backend, make_guacamole=makes_guacamole)
+        migrate(backend, make_guacamole=makes_guacamole)
         _require_empty(backend)
         beyond = max(_stream_position(backend), _guacamole_position(backend))
     with RowProgress() as progress:
@@ -108,7 +112,7 @@ def _require_empty(backend: Backend) -> None:
 
 
 def _stream_position(backend: Backend) -> int:
-    position = asyncio.run(bootstrap.stream_position(backend))
+    position = asyncio.run(stream_position(backend))
     if position is None:
         print("NATS does not answer: positions that it knows may be given again, to other events")
     return position or 0
@@ -118,14 +122,14 @@ def _guacamole_position(backend: Backend) -> int:
     if backend.guacamole_engine is None:
         return 0
     with backend.guacamole_engine.begin() as connection:
-        return bootstrap.guacamole_of(backend).lock_position(connection)
+        return guacamole_of(backend).lock_position(connection)
 
 
 def _project(backend: Backend) -> None:
     """Let every read model show all that is stored."""
-    head, elsewhere = backend.store.head(), bootstrap.guacamole_of(backend).name
+    head, elsewhere = backend.store.head(), guacamole_of(backend).name
     with RowProgress() as progress:
-        for runner in bootstrap.runners(backend, lambda report: progress.told(report.name, report.position, head)):
+        for runner in runners(backend, lambda report: progress.told(report.name, report.position, head)):
             if runner.projection.name != elsewhere:
                 runner.catch_up()
 
@@ -145,7 +149,7 @@ def _erase_again(backend: Backend, user_id: UUID) -> bool:
 def _rebuild_guacamole(backend: Backend) -> None:
     if backend.guacamole_engine is None:
         return
-    guacamole = bootstrap.guacamole_of(backend)
+    guacamole = guacamole_of(backend)
     with backend.guacamole_engine.begin() as connection:
         guacamole.lock_position(connection)
         guacamole.reconcile(connection, _history(backend, guacamole.topics))

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
-from calipso import bootstrap, credentials, logs, secrecy, settings
+from calipso import credentials, logs, secrecy, settings
 from calipso.backend import Backend
+from calipso.bootstrap.databases import migrate
 from calipso.cli.demo import fill
 from calipso.embedded import Embedded
 from calipso.errors import Invalid
@@ -49,7 +50,7 @@ def serve(
             configured = _start(embedded, configured)
         backend = Backend(configured)
         try:
-            bootstrap.migrate(backend, make_guacamole=makes_guacamole)
+            migrate(backend, make_guacamole=makes_guacamole)
             if demo:
                 fill(backend)
         finally:

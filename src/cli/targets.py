@@ -5,12 +5,21 @@ from typing import Annotated
 import typer
 
 from calipso.api.described_targets import DescribedTarget, describe_targets
-from calipso.bootstrap import target_named
+from calipso.bootstrap.targets import target_named
 from calipso.cli.common import Data, dispatch, running
+from calipso.cli.lazy import Lazy, lazily
 from calipso.cli.tables import AsJson, show
 from calipso.commands.target import CordonTarget, OpenTarget
 
-app = typer.Typer(help="Look at targets, and take them out of service.", no_args_is_help=True)
+COMMANDS = {
+    "unknown": Lazy(
+        "calipso.cli.unknown:unknown",
+        "List the containers of this installation that its record does not know: after a restore, those begun since.",
+        epilog="Examples: `calipso targets unknown docker-a`, then `calipso targets unknown docker-a --remove`",
+    ),
+}
+
+app = typer.Typer(cls=lazily(COMMANDS), help="Look at targets, and take them out of service.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The name of a target of the settings, such as `docker`.")]
 _COLUMNS = ("name", "runtime", "cordoned", "held", "capacity", "ok", "told")

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from calipso.backend import Backend
-from calipso.bootstrap import runtime_of, target_named
+from calipso.bootstrap.targets import runtime_of, target_named
 from calipso.cli.common import Data, confirm, dispatch, running
 from calipso.commands.handling import CONTAINER
 from calipso.commands.target import RecordOrphanRemoved

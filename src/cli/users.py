@@ -11,12 +11,41 @@ from calipso.backend import Backend
 from calipso.cli.common import Data, dispatch, running, user_id_of
 from calipso.cli.import_lines import Kind
 from calipso.cli.importing import FileArgument, StrictOption, import_file
+from calipso.cli.lazy import Lazy, lazily
 from calipso.commands.handling import USER_NAME
 from calipso.commands.user import GrantRole, RegisterUser, RevokeRole
 from calipso.errors import AlreadyExists
 from calipso.events.user import Role
 
-app = typer.Typer(help="Add accounts and change what they may do.", no_args_is_help=True)
+COMMANDS = {
+    "link": Lazy(
+        "calipso.cli.identities:link",
+        "Let a federated identity sign in to an account.",
+        epilog="Example: `calipso users link ada --issuer user-office --subject ada`",
+    ),
+    "unlink": Lazy(
+        "calipso.cli.identities:unlink",
+        "Let a federated identity sign in to an account no more; its logins are ended.",
+        epilog="Example: `calipso users unlink ada --issuer user-office --subject ada`",
+    ),
+    "erase": Lazy(
+        "calipso.cli.erasing:erase_",
+        "Destroy what is personal of an account, for ever: it is nobody's then. History and accounting stay.",
+        epilog="Examples: `calipso users erase ada`, `calipso users erase --expired --yes` (for cron)",
+    ),
+    "release": Lazy(
+        "calipso.cli.erasing:release",
+        "Let the name of an erased account be taken again; whoever takes it has the folders of that name.",
+        epilog="Example: `calipso users release ada`",
+    ),
+    "export": Lazy(
+        "calipso.cli.exporting:export",
+        "Give all that Calipso holds of a person: their events, and what lies beside them.",
+        epilog="Example: `calipso users export ada --output ada.json`",
+    ),
+}
+
+app = typer.Typer(cls=lazily(COMMANDS), help="Add accounts and change what they may do.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The user name.")]
 RoleName = Annotated[Role, typer.Argument(help="The role.")]

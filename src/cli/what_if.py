@@ -11,7 +11,6 @@ from uuid import UUID
 import typer
 
 from calipso import sizes
-from calipso.api.wire import format_time
 from calipso.cli.common import Data, running
 from calipso.cli.history import Since, Until, record, warn_if_behind
 from calipso.cli.rows import Format, FormatOption, write
@@ -20,6 +19,7 @@ from calipso.errors import Invalid
 from calipso.events.holding import Peak
 from calipso.events.values import Resources
 from calipso.events.what_if import Outcome, Policy, refused_users, usual_times, what_if
+from calipso.moments import format_time
 from calipso.projections import audit, images, users
 from calipso.projections.requests import requests_of
 

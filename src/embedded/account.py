@@ -8,10 +8,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from calipso.errors import CalipsoError
+
 _ACCOUNT = "pgserver"
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(CalipsoError):
     """The embedded default cannot run, or does not run; the message is a sentence for its operator."""
 
 

@@ -21,7 +21,8 @@ from calipso.api.app import create_app
 from calipso.api.server import listening, runner, serving
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
-from calipso.bootstrap import migrate, project
+from calipso.bootstrap.databases import migrate
+from calipso.bootstrap.projecting import project
 from calipso.commands.dispatch import cause_of
 from calipso.commands.handling import USER_NAME
 from calipso.commands.user import RegisterUser

@@ -15,8 +15,8 @@ from tests.api.pages import Page
 from tests.api.visitors import Answer, People, obey, people_of
 from tests.conftest import find_free_port, nats_server, wait_until
 
-from calipso import bootstrap
 from calipso.backend import Backend
+from calipso.bootstrap import relaying
 from calipso.bus import DEAD_PREFIX, POSITION, RETRIES, Bus
 from calipso.bus.dead_letters import DeadLetter, DeadLetters
 from calipso.commands.target import CordonTarget
@@ -37,7 +37,7 @@ def own(make_backend: Callable[..., Backend], tmp_path_factory: pytest.TempPathF
         stack.enter_context(nats_server(port, tmp_path_factory.mktemp("nats")))
         backend = make_backend(nats_url=f"nats://127.0.0.1:{port}", guacamole_database_url="")
         stack.callback(backend.close)
-        yield stack.enter_context(served(backend, parts=[lambda: bootstrap.relay(backend)]))
+        yield stack.enter_context(served(backend, parts=[lambda: relaying.relay(backend)]))
 
 
 @pytest.fixture(scope="module")

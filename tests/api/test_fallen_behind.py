@@ -14,8 +14,8 @@ from nats.js.api import StreamConfig
 from tests.api.conftest import Api, served
 from tests.conftest import nats_server, wait_until
 
-from calipso import bootstrap
 from calipso.backend import Backend
+from calipso.bootstrap import relaying
 from calipso.bus import POSITION, STREAM
 from calipso.commands.user import RegisterUser
 
@@ -82,7 +82,7 @@ async def test_a_subscriber_that_fell_behind_finds_the_rest(
         jetstream = client.jetstream()
         config = StreamConfig(name=STREAM, subjects=["calipso.v1.calipso.>"], max_msgs=KEPT)
         await jetstream.add_stream(config)  # an operator's limit, which the relay leaves as it is
-        relay = asyncio.create_task(bootstrap.relay(backend))
+        relay = asyncio.create_task(relaying.relay(backend))
         service = api.add_user(admin=True)
         async with api.basic(service) as http:
             subscriber = Subscriber(http, jetstream)

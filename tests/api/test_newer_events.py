@@ -12,8 +12,8 @@ from tests.api.conftest import Api, served
 from tests.api.living import add_image, live, request, write_newer
 from tests.conftest import PATIENCE, nats_server, wait_until
 
-from calipso import bootstrap
 from calipso.backend import Backend
+from calipso.bootstrap import relaying
 from calipso.events.naming import container_name
 
 
@@ -104,7 +104,7 @@ async def test_the_relay_publishes_what_is_before_and_says_at_which_event_it_wai
     make_backend: Callable[..., Backend], tmp_path: Path, free_port: int
 ) -> None:
     backend = make_backend(nats_url=f"nats://127.0.0.1:{free_port}", guacamole_database_url="")
-    with nats_server(free_port, tmp_path / "nats"), served(backend, parts=[lambda: bootstrap.relay(backend)]) as api:
+    with nats_server(free_port, tmp_path / "nats"), served(backend, parts=[lambda: relaying.relay(backend)]) as api:
         last = api.backend.store.head()
         position, event_id = write_newer(api, api.user_id(api.add_user()))
 

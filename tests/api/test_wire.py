@@ -1,7 +1,6 @@
 """Values of the wire: what is understood, and what is refused with the name of its field."""
 
 import contextlib
-from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
@@ -13,23 +12,6 @@ from calipso.api import wire
 from calipso.errors import Invalid, NotFound
 
 JSON_VALUES = st.one_of(st.none(), st.text(), st.integers(), st.floats(allow_nan=False))
-
-
-def test_times_are_utc_with_z_and_whole_seconds_have_no_fraction() -> None:
-    summer = timezone(timedelta(hours=2))
-    assert wire.format_time(datetime(2026, 11, 23, 9, 42, 58, 79201, tzinfo=summer)) == "2026-11-23T07:42:58.079201Z"
-    assert wire.format_time(datetime(2026, 11, 23, 7, 42, 58, tzinfo=UTC)) == "2026-11-23T07:42:58Z"
-
-
-@given(
-    st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1)),  # noqa: DTZ001 - zoned below
-    st.integers(-12, 12),
-)
-def test_times_name_the_same_moment(moment: datetime, hours: int) -> None:
-    zoned = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
-    text = wire.format_time(zoned)
-    assert text.endswith("Z")
-    assert datetime.fromisoformat(text) == zoned
 
 
 @pytest.mark.parametrize(

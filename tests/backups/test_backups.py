@@ -30,7 +30,7 @@ from tests.erasure.stores import rows
 from calipso import credentials, settings
 from calipso.backend import Backend
 from calipso.backups import NOT_IN_BACKUPS, TABLES
-from calipso.bootstrap import migrate
+from calipso.bootstrap.databases import migrate
 from calipso.commands.dispatch import cause_of
 from calipso.commands.handling import QUOTA, USER, USER_NAME
 from calipso.erasures import Erasures
@@ -44,7 +44,7 @@ __all__ = ["program"]
 @pytest.fixture(autouse=True)
 def _no_bus(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is none, so nobody should wait for it."""
-    monkeypatch.setattr("calipso.bootstrap._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("calipso.bootstrap.relaying._PATIENCE_SECONDS", 0.1)
 
 
 @pytest.fixture

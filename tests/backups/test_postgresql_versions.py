@@ -12,7 +12,7 @@ from tests.backups.test_backups import Place, content, id_of, store
 from tests.builders import image_added, role_granted
 
 from calipso import credentials
-from calipso.bootstrap import migrate
+from calipso.bootstrap.databases import migrate
 
 pytestmark = pytest.mark.postgresql
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.postgresql
 @pytest.fixture(autouse=True)
 def _no_bus(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is none, so nobody should wait for it."""
-    monkeypatch.setattr("calipso.bootstrap._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("calipso.bootstrap.relaying._PATIENCE_SECONDS", 0.1)
 
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")

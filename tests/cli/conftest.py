@@ -17,7 +17,7 @@ from tests.conftest import PATIENCE
 from calipso import credentials, settings
 from calipso.__main__ import main
 from calipso.backend import Backend
-from calipso.bootstrap import migrate
+from calipso.bootstrap.databases import migrate
 from calipso.events.envelope import Event
 
 E = TypeVar("E", bound=Event)

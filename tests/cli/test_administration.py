@@ -14,7 +14,7 @@ from tests.builders import image_spec
 from tests.cli.conftest import Program
 from tests.conftest import nats_server
 
-from calipso.bootstrap import runners
+from calipso.bootstrap.projecting import runners
 from calipso.bus import connected
 from calipso.bus.dead_letters import DeadLetters
 from calipso.commands.dispatch import cause_of

@@ -18,7 +18,7 @@ from tests.builders import (
 )
 from tests.cli.conftest import Program
 
-from calipso.bootstrap import runners
+from calipso.bootstrap.projecting import runners
 from calipso.commands.dispatch import cause_of
 from calipso.commands.handling import USER, USER_NAME
 from calipso.erasing import erase

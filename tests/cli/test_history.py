@@ -5,7 +5,7 @@ import json
 
 from tests.cli.conftest import Program
 
-from calipso.bootstrap import runners
+from calipso.bootstrap.projecting import runners
 from calipso.events.audit import HistoryRead
 from calipso.events.user import Role, RoleGranted, RoleRevoked
 

@@ -14,7 +14,8 @@ from tests.api.visitors import Answer, People, Visitor, obey, people_of
 from tests.conftest import find_free_port, nats_server
 
 from calipso.backend import Backend
-from calipso.bootstrap import provision, relay
+from calipso.bootstrap.provisioning import provision
+from calipso.bootstrap.relaying import relay
 from calipso.commands.experiment import AddExperiment, AddMember, AddSession
 from calipso.commands.image import AddImage
 from calipso.commands.quota import AssignQuota

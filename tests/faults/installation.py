@@ -12,8 +12,9 @@ from uuid import uuid4
 
 from tests.faults.servers import NatsServer, PostgresServer
 
-from calipso import bootstrap, settings
+from calipso import settings
 from calipso.backend import Backend
+from calipso.bootstrap import databases
 from calipso.commands.dispatch import cause_of
 from calipso.commands.image import AddImage
 from calipso.commands.user import RegisterUser
@@ -80,7 +81,7 @@ class Installation:
             self.nats.start()
             self._keys.write_text(generate_key_line())
             with self.backend() as backend:
-                bootstrap.migrate(backend, make_guacamole=True)
+                databases.migrate(backend, make_guacamole=True)
                 self.fill(backend)
             yield
         finally:

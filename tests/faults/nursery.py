@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,8 @@ import psutil
 
 from calipso.cli.main import app
 
+# what processes import when they are called
+_PARTS = ("cli.api", "cli.project", "cli.relay", "cli.provision", "runtimes.docker")
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>: the signal for this process when its parent dies
 
 
@@ -69,6 +72,8 @@ def kill(pid: int) -> None:
 def _serve() -> None:
     """Fork for each order, in the nursery's own process."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    for part in _PARTS:
+        import_module(f"calipso.{part}")
     for line in sys.stdin:
         pid = os.fork()
         if not pid:

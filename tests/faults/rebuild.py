@@ -7,7 +7,7 @@ from tests.guacamole.rows import values
 from tests.projections.rows import READ_MODELS, rolled_back, rows_of, rows_rebuilt
 
 from calipso.backend import Backend
-from calipso.bootstrap import guacamole_of
+from calipso.bootstrap.guacamole import guacamole_of
 from calipso.events.envelope import Recorded
 
 

@@ -10,7 +10,7 @@ from tests.cli.conftest import Ended, Program
 
 from calipso import credentials, settings
 from calipso.backend import Backend
-from calipso.bootstrap import migrate
+from calipso.bootstrap.databases import migrate
 from calipso.commands.dispatch import cause_of
 from calipso.events.user import Role, RoleGranted, RoleRevoked, UserRegistered
 from calipso.proof.chain import Chain

@@ -12,7 +12,8 @@ from tests.cli.conftest import Ended, Program
 
 from calipso import credentials, settings
 from calipso.backend import Backend
-from calipso.bootstrap import migrate, runners
+from calipso.bootstrap.databases import migrate
+from calipso.bootstrap.projecting import runners
 from calipso.commands.dispatch import cause_of
 from calipso.events.container import ContainerRequested
 from calipso.events.envelope import Event

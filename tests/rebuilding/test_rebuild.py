@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from tests import builders
 from tests.rebuilding.conftest import Office
 
-from calipso.bootstrap import runners
+from calipso.bootstrap.projecting import runners
 from calipso.cli import rebuilding as cli
 from calipso.events.envelope import Recorded
 from calipso.projections import rebuilding, runner

@@ -7,8 +7,8 @@ import sys
 
 from tests.scale.world import DistantRuntime
 
-from calipso import bootstrap
 from calipso.backend import Backend
+from calipso.bootstrap import provisioning
 from calipso.cli.processes import run, serving
 from calipso.runtimes.protocol import Target
 
@@ -16,7 +16,7 @@ from calipso.runtimes.protocol import Target
 def main() -> None:
     """Serve the target until told to end."""
     with serving(None) as backend:
-        run(bootstrap.provision(backend, sys.argv[1], make_runtime=_runtime))
+        run(provisioning.provision(backend, sys.argv[1], make_runtime=_runtime))
 
 
 def _runtime(backend: Backend, target: Target) -> DistantRuntime:

@@ -14,7 +14,7 @@ from measures.slices import Slice, in_turn
 from sqlalchemy.schema import DropSchema
 
 from calipso.backend import Backend
-from calipso.bootstrap import migrate
+from calipso.bootstrap.databases import migrate
 from calipso.projections.containers import Containers
 from calipso.projections.protocol import Projection
 from calipso.projections.registry import read_models

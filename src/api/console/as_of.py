@@ -17,10 +17,11 @@ from calipso.api.console.shell import Wrong, for_auditors, render, see
 from calipso.api.console.words import iso
 from calipso.api.context import Context, context_of
 from calipso.api.readings import readings_of
-from calipso.api.wire import format_time, read_id
+from calipso.api.wire import read_id
 from calipso.errors import Invalid, NotFound
 from calipso.events.envelope import History
 from calipso.events.values import Limits, Resources
+from calipso.moments import format_time
 from calipso.projections import containers, experiments, quotas, users
 from calipso.projections.audit.question import user_of
 from calipso.projections.audit.selection import neighbours

@@ -13,11 +13,11 @@ from calipso.api.console.course import AMOUNTS, HEIGHT, WIDTH, Step, course, dra
 from calipso.api.console.shell import Wrong, for_auditors, render
 from calipso.api.context import context_of
 from calipso.api.readings import readings_of
-from calipso.api.wire import format_time
 from calipso.backend import Backend
 from calipso.errors import Invalid, NotFound
 from calipso.events.envelope import Recorded
 from calipso.events.naming import quota_stream
+from calipso.moments import format_time
 from calipso.projections import users
 from calipso.projections.audit import entries
 from calipso.projections.audit.history import Entry, told

@@ -1,0 +1,71 @@
+"""Binds the projections."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+
+from sqlalchemy import Engine
+
+from calipso.backend import Backend
+from calipso.bootstrap.guacamole import guacamole_of
+from calipso.database import STORED
+from calipso.events.envelope import EventLog
+from calipso.parts import Report, Reporter
+from calipso.projections.protocol import Projection
+from calipso.projections.registry import read_models
+from calipso.projections.runner import GATHER_SECONDS, Runner
+from calipso.projections.shared_log import SharedLog
+from calipso.proof import chain
+from calipso.proof.chain import Chain
+
+
+def runners(backend: Backend, told: Callable[[Report], None], log: EventLog | None = None) -> Sequence[Runner]:
+    """A runner for every projection that this installation has.
+
+    Args:
+        backend: whose projections.
+        told: hears how far each is.
+        log: where they read events; None: in the store.
+    """
+    engines: list[tuple[Projection, Engine]] = [(model, backend.projecting_engine) for model in read_models()]
+    if backend.guacamole_engine is not None:
+        engines.append((guacamole_of(backend), backend.guacamole_engine))
+    return [
+        Runner(
+            projection=projection,
+            engine=engine,
+            log=log or backend.store,
+            report=partial(_report, told, projection.name),
+        )
+        for projection, engine in engines
+    ]
+
+
+def _report(told: Callable[[Report], None], name: str, position: int, ok: bool, detail: str) -> None:
+    told(Report(name=name, position=position, ok=ok, detail=detail))
+
+
+async def project(backend: Backend) -> None:
+    """Keep every projection and the chain of hashes up to date, for ever."""
+    reporter, log = Reporter(backend.parts), SharedLog(backend.store)
+    following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report, log)]
+
+    async def listen() -> None:
+        async for channel, payload in backend.database.listen(STORED, gather=GATHER_SECONDS):
+            log.renew()
+            kinds = set(payload.split(",")) if channel else None
+            for runner, woken in following:
+                if kinds is None or runner.kinds is None or kinds & runner.kinds:
+                    woken.set()
+
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        # those of one database take turns: side by side they would spend more on handing over than on their work
+        engines = {runner.engine for runner, _ in following}
+        threads = {engine: stack.enter_context(ThreadPoolExecutor(1)) for engine in engines}
+        group.create_task(listen())
+        group.create_task(reporter.run())
+        group.create_task(Chain(backend.database).follow(partial(_report, reporter.report, chain.PART)))
+        for runner, woken in following:
+            group.create_task(runner.follow(woken, threads[runner.engine]))
