@@ -4,7 +4,7 @@ import math
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -13,8 +13,9 @@ from calipso import installation
 from calipso.accounts import Logins, Passwords, SignInAttempts, SignInFlows
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
+from calipso.connecting import KEEPALIVES, be_alive, be_noticed
 from calipso.credentials import MasterKeys, parse_master_keys
-from calipso.database import KEEPALIVES, Database, be_noticed
+from calipso.database import Database
 from calipso.erasures import Erasures
 from calipso.errors import Invalid
 from calipso.installation import Installation
@@ -131,13 +132,8 @@ class Backend:
 
     @cached_property
     def projecting_engine(self) -> Engine:
-        """The read models' engine for projections, whose commits do not wait for the disk.
-
-        What a crash of the database takes of rows, it takes of positions too, and events tell it again.
-        """
-        made = self.database.engine()
-        event.listen(made, "connect", _do_not_wait)
-        return made
+        """The read models' engine for projections."""
+        return self.database.projecting_engine()
 
     @cached_property
     def reading_engine(self) -> Engine:
@@ -158,12 +154,13 @@ class Backend:
         noticed = KEEPALIVES if is_postgresql else _MYSQL_PATIENCE
         made = create_engine(
             url.set(drivername=driver),
-            pool_pre_ping=True,
+            pool_pre_ping=not is_postgresql,
             hide_parameters=True,
             connect_args={name: value for name, value in noticed.items() if name not in url.query},
         )
         if is_postgresql:
             event.listen(made, "connect", be_noticed)
+            event.listen(made, "checkout", be_alive)
         return made
 
     def bus(self, name: str, *, patience: float = math.inf) -> "AbstractAsyncContextManager[Bus]":
@@ -193,8 +190,3 @@ class Backend:
                 opened[name].dispose()
         if "database" in opened:
             self.database.close()
-
-
-def _do_not_wait(connection: Any, _: object) -> None:  # noqa: ANN401 - of the database's own client
-    connection.execute("SET synchronous_commit = off")
-    connection.commit()

@@ -1,6 +1,7 @@
 """Events as they are stored and as they are published: JSON, personal fields sealed, old versions upcast."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from calipso.events.envelope import EVENT_TYPES, PLAIN, Event, Unreadable, erased_values, personal_fields, public_fields
+from calipso.events.naming import parse_uuid
 from calipso.vault import SubjectKeys, seal, unseal
 
 _NOBODY = UUID(int=0)
@@ -26,6 +28,12 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
     correlation: UUID
     causation: UUID
     schema: int
+    data: dict[str, Any]
+
+
+class _Data(msgspec.Struct, frozen=True):
+    """The part of it that tells of whom an event is."""
+
     data: dict[str, Any]
 
 
@@ -64,6 +72,11 @@ class Codec:
         )
         return msgspec.json.encode(body)
 
+    def look_ahead(self, stored: Iterable[tuple[str, bytes]]) -> None:
+        """Fetch together what the decoding of these topics and stored forms will ask for."""
+        fields = ((state, set(personal_fields(topic).values())) for topic, state in stored if topic in EVENT_TYPES)
+        self.subject_keys.look_up({subject for state, names in fields if names for subject in _subjects(state, names)})
+
     def decode(self, topic: str, state: bytes) -> Decoded:
         """Read a stored event; personal fields whose key is gone get the value declared for that.
 
@@ -96,6 +109,13 @@ class Codec:
             key = self.subject_keys.of(msgspec.convert(data.get(subject_field), type=UUID))
             data[name] = _opened(key, f"{topic}.{name}", data[name]) if key else erased_values(topic)[name]
         return data
+
+
+def _subjects(state: bytes, names: Collection[str]) -> Iterator[UUID]:
+    """The ids in these fields; none of what will be found to be no event."""
+    with contextlib.suppress(ValueError):
+        data = msgspec.json.decode(state, type=_Data).data
+        yield from (subject for name in names if (subject := parse_uuid(str(data.get(name)))))
 
 
 def _opened(key: bytes, context: str, stored: Any) -> Any:  # noqa: ANN401 - a stored field of any type

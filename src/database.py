@@ -18,6 +18,7 @@ from psycopg.rows import DictRow, dict_row
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 
+from calipso.connecting import KEEPALIVES, NOTICED_BY_SERVER, be_alive, be_noticed, not_wait
 from calipso.errors import Invalid, Unavailable
 
 STORED = "calipso_stored"  # rings with the kinds of the events that were stored, comma-separated
@@ -30,16 +31,6 @@ _RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
 _COUNTED = 100
-# a network that silently loses a connection is noticed after some seconds, not after the two hours of the kernel
-KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
-_STANDSTILL_SECONDS = 60
-# by the server as well, which would otherwise keep the locks of a machine that is gone; of no effect on unix sockets
-_NOTICED_BY_SERVER = "; ".join(
-    [
-        *(f"SET {name if name.startswith('tcp_') else f'tcp_{name}'} = {value}" for name, value in KEEPALIVES.items()),
-        f"SET idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'",
-    ]
-).encode()
 
 
 # what a newer program looks for in a database that an older one prepared
@@ -125,7 +116,7 @@ class Database:
                     row_factory=dict_row,
                     application_name="calipso",
                 )
-                self._appending.execute(_NOTICED_BY_SERVER)
+                self._appending.execute(NOTICED_BY_SERVER)
             yield self._appending
 
     @contextmanager
@@ -146,6 +137,16 @@ class Database:
     def engine(self) -> Engine:
         """An SQLAlchemy engine for the read models of this database."""
         return self._engine(pool_pre_ping=True)
+
+    def projecting_engine(self) -> Engine:
+        """An engine for projections, whose commits do not wait for the disk.
+
+        What a crash of the database takes of rows, it takes of positions too, and events tell it again.
+        """
+        made = self._engine()
+        event.listen(made, "connect", not_wait)
+        event.listen(made, "checkout", be_alive)
+        return made
 
     def reading_engine(self) -> Engine:
         """An engine for single questions to the read models: no transactions, and no look whether connections live.
@@ -229,7 +230,7 @@ class Database:
         """A connection that is kept for long, and whose loss both sides notice; that is `Unavailable` in the block."""
         with _unavailable():
             async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-                await connection.execute(_NOTICED_BY_SERVER)
+                await connection.execute(NOTICED_BY_SERVER)
                 yield connection
 
     def is_held(self, lock: str) -> bool:
@@ -254,12 +255,6 @@ class Database:
 async def _check(connection: psycopg.AsyncConnection[Any]) -> None:
     with _unavailable():
         await connection.execute("SELECT 1")
-
-
-def be_noticed(connection: psycopg.Connection[Any], _: object) -> None:
-    """Let the server notice when our side of a new connection is gone, or stands still in a transaction."""
-    connection.execute(_NOTICED_BY_SERVER)
-    connection.commit()
 
 
 def unprepared(reason: str) -> Unavailable:

@@ -31,12 +31,16 @@ CREATE TABLE IF NOT EXISTS parts (
 
 # a report may come late from a process that lost the race for a batch: a position never goes back
 # in one order, so that two processes that report the same parts never wait for each other
-_UPSERT = """
-INSERT INTO parts AS p (name, position, ok, detail, at)
-SELECT r.name, r.position, r.ok, r.detail, clock_timestamp()
-FROM unnest(%s::text[], %s::bigint[], %s::boolean[], %s::text[]) AS r (name, position, ok, detail) ORDER BY r.name
-ON CONFLICT (name) DO UPDATE SET
-    position = greatest(p.position, excluded.position), ok = excluded.ok, detail = excluded.detail, at = excluded.at
+# a lost report is told again a moment later: not worth a wait for the disk
+_TELL = """
+WITH told AS (
+    INSERT INTO parts AS p (name, position, ok, detail, at)
+    SELECT r.name, r.position, r.ok, r.detail, clock_timestamp()
+    FROM unnest(%s::text[], %s::bigint[], %s::boolean[], %s::text[]) AS r (name, position, ok, detail) ORDER BY r.name
+    ON CONFLICT (name) DO UPDATE SET
+        position = greatest(p.position, excluded.position), ok = excluded.ok, detail = excluded.detail, at = excluded.at
+)
+SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)
 """
 
 
@@ -87,13 +91,10 @@ class Parts:
         self.report_all([Report(name=name, position=position, ok=ok, detail=detail)])
 
     def report_all(self, reports: Sequence["Report"]) -> None:
-        """Write the rows of several parts in one transaction, and ring once."""
+        """Write the rows of several parts at once, and ring once."""
         columns = [[getattr(report, name) for report in reports] for name in ("name", "position", "ok", "detail")]
-        with self._database.connect() as connection, connection.pipeline(), connection.transaction():
-            # a lost report is told again a moment later: not worth a wait for the disk
-            connection.execute("SET LOCAL synchronous_commit = off")
-            connection.execute(_UPSERT, columns)
-            connection.execute("SELECT pg_notify(%s, %s)", (SHOWN, format_notice(reports)))
+        with self._database.connect() as connection:
+            connection.execute(_TELL, (*columns, SHOWN, format_notice(reports)), prepare=True)
 
     def all(self) -> Sequence[Part]:
         """Every part, by name."""

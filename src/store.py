@@ -80,7 +80,7 @@ class PostgresStore:
     def load_newer(self, versions: Mapping[UUID, int], *, is_tolerant: bool = False) -> Sequence[Recorded]:
         """The events of several streams, each with a version above the one given for it, in the order of the store."""
         rows = self._query(LOAD_NEWER, _array(versions), _array(versions.values()))
-        return [_recorded(row, self._decode(is_tolerant=is_tolerant)) for row in rows]
+        return self._recorded(rows, is_tolerant=is_tolerant)
 
     def of_command(self, command_id: UUID) -> Sequence[Recorded]:
         """What a command has stored, nothing if it has not been obeyed."""
@@ -101,18 +101,18 @@ class PostgresStore:
     ) -> Page:
         """At most `limit` events after a position, in order; see `commands.store.Store.read`."""
         rows = self._rows("notification_id > %s ORDER BY notification_id LIMIT %s", after, limit)
-        decode = self._decode(is_tolerant=is_tolerant)
         wanted = [
-            _recorded(row, decode)
+            row
             for row in rows
             if (topics is None or row["topic"] in topics) and (concerns is None or concerns(row["originator_id"]))
         ]
-        return Page(events=wanted, last=rows[-1]["notification_id"] if rows else after)
+        events = self._recorded(wanted, is_tolerant=is_tolerant)
+        return Page(events=events, last=rows[-1]["notification_id"] if rows else after)
 
     def at(self, positions: Sequence[int]) -> Sequence[Recorded]:
         """The events at these positions, in order; `Unreadable` in the place of those that cannot be read."""
         rows = self._rows("notification_id = ANY(%s) ORDER BY notification_id", list(positions))
-        return [_recorded(row, self._codec.decode_anyway) for row in rows]
+        return self._recorded(rows, is_tolerant=True)
 
     def head(self) -> int:
         """The position of the newest event, 0 in an empty store."""
@@ -158,11 +158,13 @@ class PostgresStore:
         with self._database.appending() as connection:
             return connection.cursor(row_factory=namedtuple_row).execute(APPEND, parameters, prepare=True).fetchall()
 
-    def _decode(self, *, is_tolerant: bool) -> Callable[[str, bytes], Decoded]:
-        return self._codec.decode_anyway if is_tolerant else self._codec.decode
-
     def _select(self, condition: str, *parameters: object) -> list[Recorded]:
-        return [_recorded(row, self._codec.decode) for row in self._rows(condition, *parameters)]
+        return self._recorded(self._rows(condition, *parameters), is_tolerant=False)
+
+    def _recorded(self, rows: Sequence[Mapping[str, Any]], *, is_tolerant: bool) -> list[Recorded]:
+        self._codec.look_ahead((row["topic"], row["state"]) for row in rows)
+        decode = self._codec.decode_anyway if is_tolerant else self._codec.decode
+        return [_recorded(row, decode) for row in rows]
 
     def _rows(self, condition: str, *parameters: object) -> list[dict[str, Any]]:
         return self._query(f"SELECT * FROM stored_events WHERE {condition}", *parameters)  # noqa: S608 - our own words

@@ -6,9 +6,10 @@ that no event that comes later gets a key of its own under which the older ones 
 """
 
 import base64
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 from uuid import UUID
@@ -35,6 +36,10 @@ CREATE TABLE IF NOT EXISTS subject_keys (
 )
 """
 
+_WRAPPED = (
+    "SELECT subject, key_number, wrapped FROM subject_keys WHERE subject = ANY(%s::uuid[]) AND wrapped IS NOT NULL"
+)
+
 
 def wrap(keys: MasterKeys, number: int, purpose: str, owner: UUID, plain: bytes) -> bytes:
     """Encrypt a small secret under a key derived from master key `number` for this purpose and owner."""
@@ -60,6 +65,9 @@ def unwrap(keys: MasterKeys, number: int, purpose: str, owner: UUID, wrapped: by
 class SubjectKeys(Protocol):
     """Where the keys of subjects are."""
 
+    def look_up(self, subjects: Collection[UUID]) -> None:
+        """Hear whose keys will be asked for, so that they can be fetched together."""
+
     def of(self, subject: UUID) -> bytes | None:
         """The subject's key; None when it was destroyed or never made."""
 
@@ -76,6 +84,9 @@ class MemorySubjectKeys:
     def __init__(self) -> None:
         self._keys: dict[UUID, bytes | None] = {}
 
+    def look_up(self, subjects: Collection[UUID]) -> None:
+        """They are all at hand."""
+
     def of(self, subject: UUID) -> bytes | None:
         """The subject's key; None when it was destroyed or never made."""
         return self._keys.get(subject)
@@ -91,6 +102,9 @@ class MemorySubjectKeys:
 
 class NoSubjectKeys:
     """No keys: personal data reads as if it were erased, for those who do not need it."""
+
+    def look_up(self, subjects: Collection[UUID]) -> None:
+        """There are none."""
 
     def of(self, subject: UUID) -> bytes | None:  # noqa: ARG002 - the protocol
         """None."""
@@ -118,16 +132,21 @@ class PostgresSubjectKeys:
         self._cache: TTLCache[UUID, bytes] = TTLCache(_CACHED_KEYS, _CACHED_SECONDS)
         self._lock = threading.Lock()
 
+    def look_up(self, subjects: Collection[UUID]) -> None:
+        """Fetch the keys of these subjects at once, but for those that were used lately."""
+        with self._lock:
+            missing = [subject for subject in subjects if subject not in self._cache]
+        for row in self._stored(missing) if missing else ():
+            with contextlib.suppress(LookupError, ValueError):  # told to whoever asks for this one
+                self._kept(row)
+
     def of(self, subject: UUID) -> bytes | None:
         """The subject's key; None when it was destroyed or never made."""
         with self._lock:
             known = self._cache.get(subject)
         if known is not None:
             return known
-        if (found := self._select(subject)) is not None:
-            with self._lock:
-                self._cache[subject] = found
-        return found
+        return next((self._kept(row) for row in self._stored([subject])), None)
 
     def make(self, subject: UUID) -> bytes | None:
         """The subject's key, made and stored now if there never was one; None when it was destroyed."""
@@ -153,13 +172,17 @@ class PostgresSubjectKeys:
         with self._lock:
             self._cache.pop(subject, None)
 
-    def _select(self, subject: UUID) -> bytes | None:
+    def _stored(self, subjects: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
         with self._connect() as connection:
-            cursor = connection.execute("SELECT key_number, wrapped FROM subject_keys WHERE subject = %s", (subject,))
-            row = cursor.fetchone()
-        if row is None or row["wrapped"] is None:
-            return None
-        return unwrap(self._master, row["key_number"], SUBJECT_KEY, subject, bytes(row["wrapped"]))
+            return connection.execute(_WRAPPED, (list(subjects),)).fetchall()
+
+    def _kept(self, row: Mapping[str, Any]) -> bytes:
+        """The key in a row of the table, from now on in the cache."""
+        subject: UUID = row["subject"]
+        key = unwrap(self._master, row["key_number"], SUBJECT_KEY, subject, bytes(row["wrapped"]))
+        with self._lock:
+            self._cache[subject] = key
+        return key
 
 
 def seal(key: bytes, context: str, value: object) -> str:

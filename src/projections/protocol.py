@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Protocol
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, bindparam, insert, select, update
 
 from calipso.events.envelope import Recorded
 
@@ -33,11 +33,17 @@ class Projection(Protocol):
     def lock_position(self, connection: Connection) -> int:
         """The position of the last event applied; other writers wait until the transaction ends."""
 
+    def move_position(self, connection: Connection, *, before: int, after: int) -> bool:
+        """Keep the position together with the rows; other writers wait until the transaction ends.
+
+        Gives whether the last event applied was at `before`; otherwise nothing was changed.
+        """
+
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         """Change the rows for events of `topics`, in the order of their positions."""
 
     def save_position(self, connection: Connection, position: int) -> None:
-        """Keep the position together with the rows."""
+        """Keep the position together with the rows, for who holds it locked."""
 
 
 def position_table(metadata: MetaData, schema: str | None, name: str = "position") -> Table:
@@ -63,6 +69,11 @@ def lock_position(connection: Connection, table: Table) -> int:
     return position
 
 
+def move_position(connection: Connection, table: Table, before: int, after: int) -> bool:
+    """Write the position of the last event applied, if it is what we know, and keep others out as above."""
+    return bool(connection.execute(_moved(table), {"before": before, "after": after}).rowcount)
+
+
 def save_position(connection: Connection, table: Table, position: int) -> None:
     """Write the position of the last event applied."""
     connection.execute(_changed(table), {"position": position})
@@ -71,6 +82,11 @@ def save_position(connection: Connection, table: Table, position: int) -> None:
 @cache
 def _locked(table: Table) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
     return select(table.c.position).with_for_update()
+
+
+@cache
+def _moved(table: Table) -> Any:  # noqa: ANN401 - as above
+    return update(table).where(table.c.position == bindparam("before")).values(position=bindparam("after"))
 
 
 @cache

@@ -123,12 +123,11 @@ class Runner:
             self._seen = page.last
             return True
         with self.engine.begin() as connection:
-            if self.projection.lock_position(connection) != self._stored:  # another runner was first
-                self._stored = None
+            if not self.projection.move_position(connection, before=self._stored, after=page.last):
+                self._stored = None  # another runner was first
                 return True
             if page.events:
                 self.projection.apply(connection, page.events)
-            self.projection.save_position(connection, page.last)
         self._stored = self._seen = page.last
         return True
 

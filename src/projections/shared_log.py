@@ -42,14 +42,14 @@ class SharedLog:
         return Page(events=wanted, last=page.last)
 
     def _page(self, after: int, limit: int) -> Page:
-        for begin in list(self._pages):
-            kept = self._pages.get(begin)  # none when its time is over in this moment
-            if kept is not None and begin <= after < kept.last:
-                return _part(kept, after, limit)
         # an end that is read while something is stored goes to the set of before, where nobody looks any more
         ends = self._ends
         if after in ends:
             return Page(events=[], last=after)
+        for begin in reversed(list(self._pages)):  # most want the newest
+            kept = self._pages.get(begin)  # none when its time is over in this moment
+            if kept is not None and begin <= after < kept.last:
+                return _part(kept, after, limit)
         page = self._log.read(after=after, limit=limit, is_tolerant=True)
         if page.last > after:
             self._pages[after] = page

@@ -86,6 +86,24 @@ def test_many_containers_in_a_batch(engine: Engine, guacamole: Guacamole) -> Non
     assert snapshot(engine)["guacamole_connection"] == after
 
 
+def test_a_batch_takes_as_many_statements_however_many_containers_start(engine: Engine, guacamole: Guacamole) -> None:
+    executed: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def remember(_c: object, _k: object, statement: str, *_others: object) -> None:
+        executed.append(statement)
+
+    taken, history = [], History()
+    for number in (1, 20):
+        requests = [requested() for _ in range(number)]
+        apply(engine, guacamole, history.record(*requests))
+        executed.clear()
+        apply(engine, guacamole, history.record(*(builders.started(request, PLACE) for request in requests)))
+        taken.append(len(executed))
+    numbered = 3 if engine.dialect.name == "mysql" else 0  # accounts, users and connections come one by one there
+    assert taken[1] - taken[0] == 19 * numbered
+
+
 def test_a_container_that_starts_and_ends_in_a_batch_needs_no_row(engine: Engine, guacamole: Guacamole) -> None:
     written: list[str] = []
 

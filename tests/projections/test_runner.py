@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Column, Connection, Engine, Table, Text, Uuid, create_engine, delete, insert, select
+from sqlalchemy import Column, Connection, Engine, Table, Text, Uuid, create_engine, delete, func, insert, select
 from tests.conftest import PATIENCE
 
 from calipso.codec import Codec
@@ -246,6 +246,21 @@ def test_readers_that_are_some_events_apart_read_each_event_once(store: MemorySt
     assert log.read(after=2, limit=1).last == 3
     assert log.read(after=6, limit=BATCH).last == log.read(after=6, limit=BATCH).last == 6
     assert asked == {0: 1, 6: 1}
+
+
+def test_a_connection_that_the_server_has_left_is_replaced(database_url: str) -> None:
+    database = Database(database_url)
+    engine, other = database.projecting_engine(), database.engine()
+    own = select(func.pg_backend_pid())
+    with engine.connect() as connection:
+        left = connection.execute(own).scalar_one()
+    with other.connect() as connection:
+        assert connection.execute(select(func.pg_terminate_backend(left, int(1000 * PATIENCE)))).scalar_one()
+    with engine.connect() as connection:
+        assert connection.execute(own).scalar_one() != left
+    for each in (engine, other):
+        each.dispose()
+    database.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -68,6 +68,10 @@ class Guacamole:
         """The position of the last event applied; others wait until the transaction ends."""
         return protocol.lock_position(connection, tables.position)
 
+    def move_position(self, connection: Connection, *, before: int, after: int) -> bool:
+        """Keep the position together with the rows, if it is what we know; others wait as above."""
+        return protocol.move_position(connection, tables.position, before, after)
+
     def save_position(self, connection: Connection, position: int) -> None:
         """Keep the position together with the rows."""
         protocol.save_position(connection, tables.position, position)
