@@ -42,7 +42,7 @@ class Changes:
 
     def read(self, connection: Connection, column: Column[Any], values: Collection[object]) -> None:
         """Make the stored rows known that have one of these values in a column; to be called before all changes."""
-        for found in connection.execute(_with_any(column), {"wanted": list(values)}).mappings():
+        for found in connection.execute(rows_with(column), {"values": list(values)}).mappings():
             self._stored[self._key_of(found)] = dict(found)
         self._rows |= self._stored
 
@@ -82,5 +82,6 @@ class Changes:
 
 
 @cache
-def _with_any(column: Column[Any]) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
-    return select(column.table).where(column == any_(bindparam("wanted", type_=ARRAY(column.type))))
+def rows_with(column: Column[Any]) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
+    """The rows that have one of the parameter `values` in a column; made once for each."""
+    return select(column.table).where(column == any_(bindparam("values", type_=ARRAY(column.type))))

@@ -121,15 +121,19 @@ class Runner:
             return False
         if not page.events and page.last - self._stored < _LAZY:
             self._seen = page.last
-            return True
+            return self._has_more(limit)
         with self.engine.begin() as connection:
             if not self.projection.move_position(connection, before=self._stored, after=page.last):
                 self._stored = None  # another runner was first
                 return True
             if page.events:
                 self.projection.apply(connection, page.events)
-        self._stored = self._seen = page.last
-        return True
+        before, self._stored, self._seen = self._seen, page.last, page.last
+        return page.last - before >= limit or self._has_more(limit)
+
+    def _has_more(self, limit: int) -> bool:
+        """Whether more was stored; who finds out in the same turn need not come back for it."""
+        return self._log.read(after=self._seen, limit=limit, topics=frozenset(), is_tolerant=True).last > self._seen
 
     def _read_position(self) -> int:
         with self.engine.begin() as connection:

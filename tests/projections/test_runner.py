@@ -107,7 +107,7 @@ def test_rows_and_position_come_in_batches(
 
 def test_who_takes_turns_applies_a_page_at_a_time(runner: Runner, store: MemoryStore) -> None:
     write(store, 600)
-    assert [runner.advance() for _ in range(4)] == [True, True, True, False]
+    assert [runner.advance() for _ in range(3)] == [True, True, False]
     assert runner.projection.batches == [250, 250, 100]  # type: ignore[attr-defined]
 
 

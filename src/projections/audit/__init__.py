@@ -17,7 +17,7 @@ from calipso.events.image import ImageAdded
 from calipso.events.naming import parse_uuid
 from calipso.projections.bulk import add_rows
 from calipso.projections.columns import PlainText, Whole
-from calipso.projections.folding import Changes, Row, any_of
+from calipso.projections.folding import Changes, Row, any_of, rows_with
 from calipso.projections.tables import ReadModel, read_model_metadata
 
 AUDIT = "audit"
@@ -113,8 +113,8 @@ def _beside(connection: Connection, events: Sequence[Recorded]) -> Mapping[UUID,
         earlier = any_of(entries.c.container_id, new.keys()), entries.c.experiment_id.is_(None)
         its = beside.c.container_id == entries.c.container_id
         connection.execute(update(entries).where(*earlier, its).values(experiment_id=beside.c.experiment_id))
-    known = select(beside).where(any_of(beside.c.container_id, concerned - new.keys()))
-    return new | {row.container_id: row.experiment_id for row in connection.execute(known)}
+    known = connection.execute(rows_with(beside.c.container_id), {"values": list(concerned - new.keys())})
+    return new | {row.container_id: row.experiment_id for row in known}
 
 
 def _put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
