@@ -193,6 +193,12 @@ class Client:
         used: dict[str, Any] = answer
         return used
 
+    async def until_used(self, number: int) -> None:
+        """Poll the used quota until so many containers are counted: the list may show an end before it does."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := (await self.used())["max_simultaneous"]) != number:
+            assert time.monotonic() < deadline, f"{found} containers are counted, not {number}"
+
     async def clear(self) -> None:
         """Remove every active container."""
         for container in await self.list():

@@ -72,7 +72,7 @@ async def test_a_target_that_is_cut_off(reached_by_proxy: System, proxy: Proxy) 
         await asyncio.sleep(began + CUT_SECONDS - time.monotonic())
         listed = {str(row["container_name"]): row["container_status"] for row in await ada.list()}
         assert listed == {kept: "created", stopped: "busy"}
-        assert (await ada.used())["max_simultaneous"] == 2
+        await ada.until_used(2)
         _, health = await ada.get("/health")
         assert (health["status"], health["targets"]["docker-a"]["ok"]) == ("impaired", False)
         assert health["dead_letters"] == 0  # that a target is away is no fault of a message
@@ -89,5 +89,5 @@ async def test_a_target_that_is_cut_off(reached_by_proxy: System, proxy: Proxy) 
         explained = await asyncio.to_thread(made.command, "explain", ended)
         assert "ContainerFailed by service:command-line: reason=ended" in explained
         await ada.clear()
-        assert (await ada.used())["max_simultaneous"] == 0
+        await ada.until_used(0)
         assert await asyncio.to_thread(running) == set()

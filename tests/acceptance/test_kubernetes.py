@@ -63,7 +63,7 @@ async def end(made: System, ada: Client, container: dict[str, Any]) -> None:
     assert (await ada.stop(container))[1]["container_status"] == "stopped"
     assert guacamole_rows(made, container["container_name"]) == {}
     assert (await ada.rm(container))[1]["container_status"] == "removed"
-    assert (await ada.used())["max_simultaneous"] == 0
+    await ada.until_used(0)
 
 
 async def test_an_image_moves_to_a_cluster(both: System, kubernetes_cluster: Path) -> None:
@@ -107,7 +107,7 @@ async def test_a_missing_image_is_told(both: System) -> None:
         assert status == 502, answer
         assert "missing.invalid" in answer["error"]
         assert await ada.list() == []
-        assert (await ada.used())["max_simultaneous"] == 0
+        await ada.until_used(0)
 
 
 async def test_a_folder_that_the_node_does_not_have_is_told(both: System) -> None:
@@ -119,4 +119,4 @@ async def test_a_folder_that_the_node_does_not_have_is_told(both: System) -> Non
         status, answer = await ada.run("abcde", "own")
         assert status == 502, answer
         assert str(both.folder) in answer["error"]
-        assert (await ada.used())["max_simultaneous"] == 0
+        await ada.until_used(0)

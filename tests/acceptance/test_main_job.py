@@ -69,7 +69,7 @@ async def test_a_desktop_beside_the_data_of_a_session(installation: System, tmp_
         assert guacamole_rows(installation, container["container_name"]) == {}
         assert (await ada.rm(container))[0] == 200
         assert ours(installation) == []
-        assert (await ada.used())["max_simultaneous"] == 0
+        await ada.until_used(0)
 
 
 async def test_the_list_shows_busy_under_the_final_name_while_run_is_held(installation: System) -> None:
@@ -122,7 +122,7 @@ async def test_what_cannot_start_says_why_and_leaves_nothing(
         assert answer[0] == status, answer
         assert word in answer[1]["error"]
         assert await ada.list() == []
-        assert (await ada.used())["max_simultaneous"] == 0
+        await ada.until_used(0)
         assert ours(installation) == []
 
 
@@ -156,9 +156,9 @@ async def test_forty_at_once_under_a_limit_of_five(installation: System) -> None
         answers = await asyncio.gather(*(bob.run(f"own{n:02}", "link") for n in range(40)))
         assert Counter(status for status, _ in answers) == {201: 5, 409: 35}
         assert {answer["error"] for status, answer in answers if status == 409} == {"Max machines exceeded"}
-        assert (await bob.used())["max_simultaneous"] == 5
+        await bob.until_used(5)
         await bob.clear()
-        assert (await bob.used())["max_simultaneous"] == 0
+        await bob.until_used(0)
 
 
 async def test_the_same_session_twice_at_once_gives_one(installation: System) -> None:

@@ -59,10 +59,10 @@ async def test_killing_a_part_during_a_run(shaken: System, ada: Client, part: st
     assert status in {"created", "gone"}
     found = ours(shaken)
     assert [container.name for container in found] == ([name] if status == "created" else [])
-    assert (await ada.used())["max_simultaneous"] == len(found)
+    await ada.until_used(len(found))
     await ada.clear()
     await asyncio.to_thread(wait_until, lambda: ours(shaken) == [], "nothing to be left")
-    assert (await ada.used())["max_simultaneous"] == 0
+    await ada.until_used(0)
 
 
 async def test_a_kill_of_everything_during_a_run(shaken: System, ada: Client) -> None:
@@ -100,7 +100,7 @@ async def test_a_container_that_vanished_is_lost_and_its_quota_free(shaken: Syst
     made.remove(force=True, v=True)
     await asyncio.to_thread(shaken.start)
     await ada.until("gone", container["container_name"])
-    assert (await ada.used())["max_simultaneous"] == 0
+    await ada.until_used(0)
     assert "ContainerLost" in await asyncio.to_thread(shaken.command, "explain", container["container_name"])
 
 
@@ -129,7 +129,7 @@ async def test_a_run_limit_ends_what_never_gets_ready(ada: Client, shaken: Syste
         assert status == 504, answer
         assert await ada.list() == []
         assert ours(shaken) == []
-    assert (await ada.used())["max_simultaneous"] == 0
+    await ada.until_used(0)
     await start_again(shaken, before)
     status, container = await ada.run("abcde", "tiny")
     assert status == 201

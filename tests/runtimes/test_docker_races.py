@@ -40,7 +40,13 @@ class Mover:
 
     def there(self) -> None:
         self.folder.rename(self._aside)
-        self._link.rename(self.folder)
+        while True:
+            try:
+                self._link.rename(self.folder)
+            except IsADirectoryError:
+                self.folder.rmdir()  # made by who found nothing there between the two moves
+            else:
+                return
 
     def back(self) -> None:
         self.folder.rename(self._link)
