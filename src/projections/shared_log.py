@@ -1,16 +1,27 @@
 """One reading of the event store for all projections of a process, which mostly want the same page at the same time."""
 
 import threading
+import time
 from bisect import bisect_right
+from dataclasses import dataclass
 from operator import attrgetter
 
-from cachetools import TTLCache
+from cachetools import TLRUCache
 
 from calipso.errors import UnreadableEvent
 from calipso.events.envelope import EventLog, Page, Unreadable
 
 _KEPT = 16  # pages: as far as readers of different speed may be apart without reading twice
+_TOGETHER = 500  # events: small pages that follow each other are kept as one, for those who look seldom
 _SECONDS = 30.0  # names of people who were erased do not stay in memory
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A page, and the second in which its oldest part is to be forgotten."""
+
+    page: Page
+    until: float
 
 
 class SharedLog:
@@ -23,7 +34,8 @@ class SharedLog:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._pages: TTLCache[int, Page] = TTLCache(_KEPT, _SECONDS)
+        self._pages: TLRUCache[int, _Kept] = TLRUCache(_KEPT, ttu=lambda _begin, kept, _now: kept.until)
+        self._newest = 0  # where the page begins that was kept last
         self._ends: set[int] = set()
 
     def renew(self) -> None:
@@ -46,16 +58,25 @@ class SharedLog:
         ends = self._ends
         if after in ends:
             return Page(events=[], last=after)
-        for begin in reversed(list(self._pages)):  # most want the newest
+        for begin in list(self._pages):
             kept = self._pages.get(begin)  # none when its time is over in this moment
-            if kept is not None and begin <= after < kept.last:
-                return _part(kept, after, limit)
+            if kept is not None and begin <= after < kept.page.last:
+                return _part(kept.page, after, limit)
         page = self._log.read(after=after, limit=limit, is_tolerant=True)
         if page.last > after:
-            self._pages[after] = page
+            self._keep(after, page)
         if page.last - after < limit:
             ends.add(page.last)
         return page
+
+    def _keep(self, after: int, page: Page) -> None:
+        before = self._pages.get(self._newest)
+        if before and before.page.last == after and len(before.page.events) + len(page.events) <= _TOGETHER:
+            both = Page(events=[*before.page.events, *page.events], last=page.last)
+            self._pages[self._newest] = _Kept(both, before.until)
+        else:
+            self._pages[after] = _Kept(page, time.monotonic() + _SECONDS)
+            self._newest = after
 
 
 def _part(page: Page, after: int, limit: int) -> Page:

@@ -236,6 +236,27 @@ def test_readers_that_are_some_pages_apart_read_each_page_once(store: MemoryStor
     assert asked == Counter(range(0, 100, 10))
 
 
+def test_who_looks_seldom_finds_all_small_pages_in_one(store: MemoryStore, asked: Counter[int]) -> None:
+    log = SharedLog(store)
+    for position in range(0, 100, 2):
+        write(store, 1)
+        log.renew()
+        assert log.read(after=position, limit=BATCH).last == position + 2
+    assert [r.position for r in log.read(after=0, limit=BATCH).events] == [*range(1, 101)]
+    assert asked == Counter(range(0, 100, 2))
+
+
+def test_no_page_is_kept_for_long(store: MemoryStore, asked: Counter[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calipso.projections.shared_log._SECONDS", 0)
+    log = SharedLog(store)
+    for position in (0, 2):
+        write(store, 1)
+        log.renew()
+        assert log.read(after=position, limit=BATCH).last == position + 2
+    assert log.read(after=0, limit=BATCH).last == 4
+    assert asked == Counter([0, 2, 0])
+
+
 def test_readers_that_are_some_events_apart_read_each_event_once(store: MemoryStore, asked: Counter[int]) -> None:
     log = SharedLog(store)
     write(store, 3)
