@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
-
 from calipso import installation
 from calipso.accounts import Logins, Passwords, SignInAttempts, SignInFlows
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher
-from calipso.connecting import KEEPALIVES, be_alive, be_noticed
 from calipso.credentials import MasterKeys, parse_master_keys
 from calipso.database import Database
 from calipso.erasures import Erasures
-from calipso.errors import Invalid
 from calipso.installation import Installation
 from calipso.login_tokens import LoginTokens
 from calipso.parts import Parts
@@ -28,10 +23,9 @@ from calipso.store import PostgresStore
 from calipso.vault import NoSubjectKeys, PostgresSubjectKeys
 
 if TYPE_CHECKING:
-    from calipso.bus import Bus
+    from sqlalchemy import Engine
 
-_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
-_MYSQL_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}
+    from calipso.bus import Bus
 
 
 @dataclass(frozen=True)
@@ -126,42 +120,33 @@ class Backend:
         return LoginTokens(self.database, self.keys)
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """The read models' engine."""
-        return self.database.engine()
+        from calipso.engines import engine_of  # noqa: PLC0415 - its library takes long to import, and few read rows
+
+        return engine_of(self.database)
 
     @cached_property
-    def projecting_engine(self) -> Engine:
+    def projecting_engine(self) -> "Engine":
         """The read models' engine for projections."""
-        return self.database.projecting_engine()
+        from calipso.engines import projecting_engine_of  # noqa: PLC0415 - as above
+
+        return projecting_engine_of(self.database)
 
     @cached_property
-    def reading_engine(self) -> Engine:
+    def reading_engine(self) -> "Engine":
         """The read models' engine for questions of requests."""
-        return self.database.reading_engine()
+        from calipso.engines import reading_engine_of  # noqa: PLC0415 - as above
+
+        return reading_engine_of(self.database)
 
     @cached_property
-    def guacamole_engine(self) -> Engine | None:
+    def guacamole_engine(self) -> "Engine | None":
         """Guacamole's database, if there is one."""
-        if not self.settings.guacamole_database_url:
-            return None
-        url = make_url(self.settings.guacamole_database_url)
-        if url.drivername not in _DRIVERS:
-            raise Invalid("CALIPSO_GUACAMOLE_DATABASE_URL", "must begin with postgresql:// or mysql://")
-        driver = _DRIVERS[url.drivername]
-        # a connection that the network lost silently would otherwise hold the projection up for hours
-        is_postgresql = driver.startswith("postgresql")
-        noticed = KEEPALIVES if is_postgresql else _MYSQL_PATIENCE
-        made = create_engine(
-            url.set(drivername=driver),
-            pool_pre_ping=not is_postgresql,
-            hide_parameters=True,
-            connect_args={name: value for name, value in noticed.items() if name not in url.query},
-        )
-        if is_postgresql:
-            event.listen(made, "connect", be_noticed)
-            event.listen(made, "checkout", be_alive)
-        return made
+        from calipso.engines import guacamole_engine_of  # noqa: PLC0415 - as above
+
+        url = self.settings.guacamole_database_url
+        return guacamole_engine_of(url) if url else None
 
     def bus(self, name: str, *, patience: float = math.inf) -> "AbstractAsyncContextManager[Bus]":
         """A connection to NATS.

@@ -15,10 +15,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError, Programm
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import ExceptionContext
 
-from calipso.connecting import KEEPALIVES, NOTICED_BY_SERVER, be_alive, be_noticed, not_wait
 from calipso.errors import Invalid, Unavailable
 
 STORED = "calipso_stored"  # rings with the kinds of the events that were stored, comma-separated
@@ -31,6 +28,16 @@ _RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
 _COUNTED = 100
+# a network that silently loses a connection is noticed after some seconds, not after the two hours of the kernel
+KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+_STANDSTILL_SECONDS = 60
+# by the server as well, which would otherwise keep the locks of a machine that is gone; of no effect on unix sockets
+NOTICED_BY_SERVER = "; ".join(
+    [
+        *(f"SET {name if name.startswith('tcp_') else f'tcp_{name}'} = {value}" for name, value in KEEPALIVES.items()),
+        f"SET idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'",
+    ]
+).encode()
 
 
 # what a newer program looks for in a database that an older one prepared
@@ -96,7 +103,7 @@ class Database:
         except (OperationalError, InterfaceError) as error:
             raise Unavailable("the event store", str(error).strip()) from error
         except ProgrammingError as error:
-            raise (_unprepared(error.__cause__) or error) from error
+            raise (unprepared_of(error.__cause__) or error) from error
 
     @contextmanager
     def appending(self) -> Iterator[psycopg.Connection[DictRow]]:
@@ -134,39 +141,9 @@ class Database:
         ):
             yield connection
 
-    def engine(self) -> Engine:
-        """An SQLAlchemy engine for the read models of this database."""
-        return self._engine(pool_pre_ping=True)
-
-    def projecting_engine(self) -> Engine:
-        """An engine for projections, whose commits do not wait for the disk.
-
-        What a crash of the database takes of rows, it takes of positions too, and events tell it again.
-        """
-        made = self._engine()
-        event.listen(made, "connect", not_wait)
-        event.listen(made, "checkout", be_alive)
-        return made
-
-    def reading_engine(self) -> Engine:
-        """An engine for single questions to the read models: no transactions, and no look whether connections live.
-
-        After a restart of the database the first question fails with `connection_invalidated`, and may be asked again.
-        """
-        return self._engine(isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
-
-    def _engine(self, **options: Any) -> Engine:  # noqa: ANN401 - passed on
-        made = create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS)),
-            pool_size=8,
-            max_overflow=8,
-            hide_parameters=True,  # errors are logged, and parameters may be personal
-            **options,
-        )
-        event.listen(made, "connect", be_noticed)
-        event.listen(made, "handle_error", _tell_unprepared)
-        return made
+    def fresh(self) -> psycopg.Connection[Any]:
+        """A new connection, for a pool elsewhere."""
+        return psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS))
 
     def close(self) -> None:
         """Give back all connections."""
@@ -263,14 +240,9 @@ def unprepared(reason: str) -> Unavailable:
     return Unavailable("the database", f"it is not prepared for this version of the program ({reason}): {advice}")
 
 
-def _unprepared(error: object) -> Unavailable | None:
+def unprepared_of(error: object) -> Unavailable | None:
     """What an error means that tells of something that is not in the database; None for any other."""
     return unprepared(str(error.diag.message_primary)) if isinstance(error, _MISSING) else None
-
-
-def _tell_unprepared(context: ExceptionContext) -> None:
-    if told := _unprepared(context.original_exception):
-        raise told from context.original_exception
 
 
 @contextmanager
@@ -278,7 +250,7 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except _MISSING as error:
-        raise (_unprepared(error) or error) from error
+        raise (unprepared_of(error) or error) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable("the event store", str(error).strip()) from error
 

@@ -17,7 +17,6 @@ from calipso.commands.handling import USER_NAME
 from calipso.embedded import addresses
 from calipso.errors import Invalid, NotFound
 from calipso.events.envelope import Recorded
-from calipso.projections import containers
 from calipso.settings.places import MASTER_KEY_FILE
 
 BACKUPS = "backups"
@@ -96,23 +95,6 @@ def confirm(question: str, *, yes: bool) -> None:
 def dispatch(backend: Backend, command: object) -> Sequence[Recorded]:
     """Issue a command as the command line; gives what was stored, nothing when it was achieved before."""
     return backend.dispatcher.dispatch(command, cause_of(ACTOR))
-
-
-def container_id_of(backend: Backend, text: str) -> UUID:
-    """The container of a name (calipso-...), a uuid or an integer id.
-
-    Raises:
-        NotFound: there is none.
-    """
-    try:
-        return UUID(text.removeprefix("calipso-"))
-    except ValueError:
-        pass
-    with backend.engine.connect() as connection:
-        row = containers.by_id(connection, int(text)) if re.fullmatch("[0-9]{1,18}", text) else None
-    if row is None:
-        raise NotFound("container", text)
-    return row.container_id
 
 
 def user_id_of(backend: Backend, name: str) -> UUID:

@@ -1,13 +1,17 @@
 """Containers, as an administrator looks at them and ends them."""
 
+import re
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
-from calipso.cli.common import Data, container_id_of, dispatch, running
+from calipso.backend import Backend
+from calipso.cli.common import Data, dispatch, running
 from calipso.cli.tables import AsJson, show
 from calipso.commands.container import EndContainer
+from calipso.errors import NotFound
 from calipso.events.container import State
 from calipso.projections import containers
 from calipso.projections.containers import ContainerRow
@@ -43,6 +47,23 @@ def end(
     with running(data) as backend:
         stored = dispatch(backend, EndContainer(container_id=container_id_of(backend, container), reason=reason))
     print(f"container {container} is ended" if stored else f"container {container} had ended before")
+
+
+def container_id_of(backend: Backend, text: str) -> UUID:
+    """The container of a name (calipso-...), a uuid or an integer id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    try:
+        return UUID(text.removeprefix("calipso-"))
+    except ValueError:
+        pass
+    with backend.engine.connect() as connection:
+        row = containers.by_id(connection, int(text)) if re.fullmatch("[0-9]{1,18}", text) else None
+    if row is None:
+        raise NotFound("container", text)
+    return row.container_id
 
 
 def _row(row: ContainerRow) -> dict[str, object]:

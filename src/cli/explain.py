@@ -11,7 +11,8 @@ import typer
 from calipso.backend import Backend
 from calipso.bootstrap.guacamole import guacamole_of
 from calipso.bootstrap.targets import runtime_of, target_named
-from calipso.cli.common import Data, container_id_of, running
+from calipso.cli.common import Data, running
+from calipso.cli.containers import container_id_of
 from calipso.commands.handling import CONTAINER
 from calipso.errors import CalipsoError, NotFound
 from calipso.events.container import Container, State

@@ -14,6 +14,7 @@ from calipso.bootstrap.guacamole import guacamole_of
 from calipso.cli.common import Data, running
 from calipso.cli.position_progress import PositionProgress
 from calipso.database import Database
+from calipso.engines import engine_of
 from calipso.errors import CalipsoError, Conflict, Invalid, NotFound
 from calipso.moments import parse_moment
 from calipso.projections import rebuilding
@@ -180,7 +181,7 @@ def _position(backend: Backend, until: str) -> int:
 
 def _replay(backend: Backend, model: ReadModel, upto: int, into: str) -> bool:
     with closing(Database(into)) as database:
-        engine = database.engine()
+        engine = engine_of(database)
         try:
             first = rebuilding.prepare_elsewhere(model, engine)
             if first > upto:

@@ -45,8 +45,8 @@ def _first_paragraph(text: str | None) -> str:
     ("arguments", "unused"),
     [
         ([], SERVING | {"nats", "psycopg", "pydantic", "sqlalchemy", "structlog"}),
-        (["users", "add"], SERVING | {"aiohttp", "nats"}),
-        (["images"], SERVING | {"aiohttp", "nats"}),
+        (["users", "add"], SERVING | {"aiohttp", "nats", "sqlalchemy"}),
+        (["images"], SERVING | {"aiohttp", "nats", "sqlalchemy"}),
         (["migrate"], SERVING | {"aiohttp", "nats"}),
         (["api"], ENGINES),
         (["project"], SERVING | {"aiohttp", "nats"}),

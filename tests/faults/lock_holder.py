@@ -6,6 +6,7 @@ import sys
 from sqlalchemy import func, select
 
 from calipso.database import Database, lock_number
+from calipso.engines import engine_of
 
 
 async def main(url: str, lock: str, how: str) -> None:
@@ -15,7 +16,7 @@ async def main(url: str, lock: str, how: str) -> None:
         async with database.holding(lock):
             await _say_held()
     else:
-        with database.engine().begin() as connection:
+        with engine_of(database).begin() as connection:
             connection.execute(select(func.pg_advisory_xact_lock(lock_number(lock))))
             await _say_held()
 

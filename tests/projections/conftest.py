@@ -7,13 +7,14 @@ from sqlalchemy import Connection, Engine
 from tests.projections.rows import READ_MODELS, rolled_back
 
 from calipso.database import Database
+from calipso.engines import engine_of
 
 
 @pytest.fixture(scope="session")
 def read_models(make_database: Callable[[], str]) -> Iterator[Engine]:
     """An engine whose database has the empty tables of all read models; tests leave them empty."""
     database = Database(make_database())
-    engine = database.engine()
+    engine = engine_of(database)
     with engine.begin() as connection:
         for model in READ_MODELS:
             model.prepare(connection)

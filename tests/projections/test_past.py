@@ -16,6 +16,7 @@ from tests.projections.rows import READ_MODELS, apply, rolled_back
 from tests.projections.test_lawful import BEGIN, CONTAINERS, LISTS, USERS, obey
 
 from calipso.database import Database
+from calipso.engines import engine_of
 from calipso.errors import Unavailable
 from calipso.events.container import State
 from calipso.events.envelope import Unreadable
@@ -30,7 +31,7 @@ Ask = Callable[[Connection], Any]
 def live(make_database: Callable[[], str]) -> Iterator[Engine]:
     """A database whose read models are really filled, for others to see."""
     database = Database(make_database())
-    engine = database.engine()
+    engine = engine_of(database)
     with engine.begin() as connection:
         for model in READ_MODELS:
             model.prepare(connection)

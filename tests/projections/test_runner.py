@@ -14,6 +14,7 @@ from tests.conftest import PATIENCE
 from calipso.codec import Codec
 from calipso.commands.dispatch import cause_of
 from calipso.database import Database
+from calipso.engines import engine_of, projecting_engine_of
 from calipso.events.envelope import Page, Recorded
 from calipso.events.user import Role, RoleGranted, RoleRevoked
 from calipso.projections.runner import BATCH, PoisonEvent, Runner
@@ -49,7 +50,7 @@ class Granted(ReadModel):
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     database = Database(database_url)
-    made = database.engine()
+    made = engine_of(database)
     yield made
     made.dispose()
     database.close()
@@ -271,7 +272,7 @@ def test_readers_that_are_some_events_apart_read_each_event_once(store: MemorySt
 
 def test_a_connection_that_the_server_has_left_is_replaced(database_url: str) -> None:
     database = Database(database_url)
-    engine, other = database.projecting_engine(), database.engine()
+    engine, other = projecting_engine_of(database), engine_of(database)
     own = select(func.pg_backend_pid())
     with engine.connect() as connection:
         left = connection.execute(own).scalar_one()
