@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError, ProgrammingError
-from eventsourcing.postgres import PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
+from calipso.connections import CONNECT_SECONDS, KEEPALIVES, NOTICED_BY_SERVER, RECONNECT_SECONDS, datastore_of
 from calipso.errors import Invalid, Unavailable
 
 STORED = "calipso_stored"  # rings with the kinds of the events that were stored, comma-separated
@@ -24,20 +24,8 @@ SHOWN = "calipso_shown"  # rings with the parts that reported, each with its pos
 
 DEAF = "deaf"  # told when rings cannot be heard for now
 
-_RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 1.0
-_CONNECT_SECONDS = 5.0
 _COUNTED = 100
-# a network that silently loses a connection is noticed after some seconds, not after the two hours of the kernel
-KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
-_STANDSTILL_SECONDS = 60
-# by the server as well, which would otherwise keep the locks of a machine that is gone; of no effect on unix sockets
-NOTICED_BY_SERVER = "; ".join(
-    [
-        *(f"SET {name if name.startswith('tcp_') else f'tcp_{name}'} = {value}" for name, value in KEEPALIVES.items()),
-        f"SET idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'",
-    ]
-).encode()
 
 
 # what a newer program looks for in a database that an older one prepared
@@ -67,26 +55,7 @@ class Database:
             self.url = make_conninfo(url, **{k: v for k, v in KEEPALIVES.items() if k not in conninfo_to_dict(url)})
         except psycopg.ProgrammingError as error:
             raise Invalid("database URL", str(error).strip()) from error
-        parts = dict(conninfo_to_dict(self.url))
-        dbname, host, port, user, password = (
-            str(parts.pop(name, "") or "") for name in ("dbname", "host", "port", "user", "password")
-        )
-        self.datastore = PostgresDatastore(
-            dbname,
-            host,
-            port,
-            user,
-            password,
-            connect_timeout=_CONNECT_SECONDS,
-            pool_size=1,
-            max_overflow=pool_size - 1,
-            pre_ping=True,
-        )
-        pool_options = self.datastore.pool.kwargs
-        if isinstance(pool_options, dict):
-            pool_options |= parts | {"application_name": "calipso"}
-        # by default the pool tries again after ever longer times, and sleeps on when the database is back
-        self.datastore.pool.reconnect_timeout = _RECONNECT_SECONDS
+        self.datastore = datastore_of(self.url, size=pool_size)
         self._appending: psycopg.Connection[DictRow] | None = None
         self._appending_lock = threading.Lock()
 
@@ -118,7 +87,7 @@ class Database:
             if self._appending is None or self._appending.closed:
                 self._appending = psycopg.connect(
                     self.url,
-                    connect_timeout=int(_CONNECT_SECONDS),
+                    connect_timeout=int(CONNECT_SECONDS),
                     autocommit=True,
                     row_factory=dict_row,
                     application_name="calipso",
@@ -136,14 +105,14 @@ class Database:
         with (
             _unavailable(),
             psycopg.connect(
-                self.url, connect_timeout=int(_CONNECT_SECONDS), row_factory=dict_row, application_name="calipso alone"
+                self.url, connect_timeout=int(CONNECT_SECONDS), row_factory=dict_row, application_name="calipso alone"
             ) as connection,
         ):
             yield connection
 
     def fresh(self) -> psycopg.Connection[Any]:
         """A new connection, for a pool elsewhere."""
-        return psycopg.connect(self.url, connect_timeout=int(_CONNECT_SECONDS))
+        return psycopg.connect(self.url, connect_timeout=int(CONNECT_SECONDS))
 
     def close(self) -> None:
         """Give back all connections."""
@@ -177,7 +146,7 @@ class Database:
                                 yield ring
                             await asyncio.sleep(gather)
             yield "", DEAF
-            await asyncio.sleep(_RECONNECT_SECONDS)
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     @asynccontextmanager
     async def holding(self, lock: str) -> AsyncIterator[Check]:
@@ -190,7 +159,7 @@ class Database:
         """
         async with self._lasting() as connection:
             while not await _try_lock(connection, lock):  # noqa: ASYNC110 - the lock is the server's
-                await asyncio.sleep(_RECONNECT_SECONDS)
+                await asyncio.sleep(RECONNECT_SECONDS)
             yield partial(_check, connection)
 
     @asynccontextmanager

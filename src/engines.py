@@ -1,6 +1,5 @@
 """SQLAlchemy engines: those of the read models, in the store's database, and that of Guacamole's tables."""
 
-import select
 from typing import Any
 
 import psycopg
@@ -8,7 +7,8 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DisconnectionError
 
-from calipso.database import KEEPALIVES, NOTICED_BY_SERVER, Database, unprepared_of
+from calipso.connections import KEEPALIVES, NOTICED_BY_SERVER, has_left
+from calipso.database import Database, unprepared_of
 from calipso.errors import Invalid
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql"}
@@ -85,10 +85,8 @@ def _be_noticed(connection: psycopg.Connection[Any], _: object) -> None:
 
 
 def _be_alive(connection: psycopg.Connection[Any], *_: object) -> None:
-    """Let the pool make a new connection in the place of one that its server has left; costs no question to it."""
-    idle = select.poll()
-    idle.register(connection.fileno(), select.POLLIN)
-    if idle.poll(0):  # nothing was asked, so it can only be a farewell
+    """Let the pool make a new connection in the place of one that its server has left."""
+    if has_left(connection):
         raise DisconnectionError
 
 
