@@ -14,10 +14,11 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from sanic import Blueprint
 from tests.conftest import PATIENCE
 
 from calipso import credentials, settings
-from calipso.api.app import create_app
+from calipso.api.app import BLUEPRINTS, create_app
 from calipso.api.server import listening, runner, serving
 from calipso.api.waiting import Waiting
 from calipso.backend import Backend
@@ -105,11 +106,15 @@ class Api:
 
 @contextmanager
 def served(
-    backend: Backend, *, projecting: bool = True, parts: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
+    backend: Backend,
+    *,
+    projecting: bool = True,
+    parts: Sequence[Callable[[], Coroutine[None, None, None]]] = (),
+    blueprints: Sequence[Blueprint] = BLUEPRINTS,
 ) -> Iterator[Api]:
     """Serve a prepared installation within the block, and keep its projections up to date unless told otherwise.
 
-    `parts` run beside it.
+    `parts` run beside it; `blueprints` are its routes.
     """
     told: queue.SimpleQueue[_Begun | BaseException] = queue.SimpleQueue()
 
@@ -118,7 +123,7 @@ def served(
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(project(backend) if projecting else asyncio.sleep(0))]
                 tasks += [group.create_task(part()) for part in parts]
-                app = create_app(backend)
+                app = create_app(backend, blueprints)
                 async with serving(app, listener) as url:
                     ending = asyncio.Event()
                     told.put(_Begun(url, asyncio.get_running_loop(), ending, app.ctx.calipso.waiting))

@@ -10,8 +10,7 @@ from tests.api.conftest import Api, served
 from tests.api.visitors import Answer, People, people_of
 from tests.contract.conftest import DESKTOP, LINK, grant
 
-from calipso.api import server
-from calipso.api.app import BLUEPRINTS, create_app
+from calipso.api.app import BLUEPRINTS
 from calipso.backend import Backend
 
 # names as they stand in an address
@@ -156,13 +155,11 @@ def broken(make_backend: Callable[..., Backend]) -> Iterator[Api]:
         raise RuntimeError(f"the secret of {request.path}")
 
     backend = make_backend(cors_origin_whitelist="https://portal.example.org")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server, "create_app", lambda given: create_app(given, [*BLUEPRINTS, blueprint]))
-        try:
-            with served(backend, projecting=False) as made:
-                yield made
-        finally:
-            backend.close()
+    try:
+        with served(backend, projecting=False, blueprints=[*BLUEPRINTS, blueprint]) as made:
+            yield made
+    finally:
+        backend.close()
 
 
 async def test_a_fault_of_ours_tells_nothing_but_where_the_log_tells_it(
