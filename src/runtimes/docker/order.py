@@ -25,6 +25,8 @@ NAMES_FOLDER = "/etc"
 NAMES_WRITTEN = 1  # the time of change, in seconds of Unix, by which the files of names that we wrote are known
 _SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
 _RUN_BYTES = 64 * 2**20
+_PROCESSOR = 1000  # millicores
+_TURN, _LONGEST_PERIOD = 100_000, 1_000_000  # microseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ def host_settings(order: Order, limits: Limits, processors: int, network: str) -
     return {
         "mem_limit": resources.memory,
         "memswap_limit": resources.memory,
-        "nano_cpus": min(resources.millicores * 10**6, processors * 10**9),
+        **_processor_time(resources.millicores, processors),
         "pids_limit": limits.processes,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
@@ -123,6 +125,18 @@ def host_settings(order: Order, limits: Limits, processors: int, network: str) -
         "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": str(limits.log_bytes), "max-file": "2"}),
         "restart_policy": {"Name": "no"},
     }
+
+
+def _processor_time(millicores: int, processors: int) -> dict[str, int]:
+    """The limit of processor time.
+
+    An engine by itself lets whoever has a tenth of a processor run for 10 ms and then halts it for 90. Less than one is
+    as much in turns of 100 ms, as far as kernels go: so a container has started before it is halted.
+    """
+    if millicores == 0 or millicores >= _PROCESSOR:
+        return {"nano_cpus": min(millicores * 10**6, processors * 10**9)}
+    period = min(_TURN * _PROCESSOR // millicores, _LONGEST_PERIOD)
+    return {"cpu_period": period, "cpu_quota": period * millicores // _PROCESSOR}
 
 
 def secret_archive(secret: str, identity: Identity) -> bytes:
