@@ -16,6 +16,7 @@ from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
 from calipso.runtimes.docker.engine import CONFLICT, Engine, remove_container, words
+from calipso.runtimes.docker.files import put_files
 from calipso.runtimes.docker.folders import Elsewhere, Folders, Here
 from calipso.runtimes.docker.guard import Guard
 from calipso.runtimes.docker.image_names import ImageNames
@@ -26,8 +27,8 @@ from calipso.runtimes.docker.order import (
     Labels,
     Limits,
     host_settings,
-    names_archive,
-    secret_archive,
+    names_files,
+    secret_files,
     settings,
 )
 from calipso.runtimes.docker.watch import ends
@@ -243,10 +244,12 @@ class DockerRuntime:
     def _launch(self, client: APIClient, order: Order, made: str) -> None:
         request = order.request
         try:
+            found = client.inspect_container(made)
+            is_open = self._engine.opens_volumes(client)
             if has_secret(request.image):
-                client.put_archive(made, SECRET_FOLDER, secret_archive(order.secret, request.identity))
-            names = names_for(request, **self._image_names.of(client, made))
-            client.put_archive(made, NAMES_FOLDER, names_archive(names))
+                put_files(client, found, SECRET_FOLDER, secret_files(order.secret, request.identity), is_open=is_open)
+            names = names_for(request, **self._image_names.of(client, found))
+            put_files(client, found, NAMES_FOLDER, names_files(names), is_open=is_open)
             client.start(made)
         except APIError as error:
             if isinstance(error, NotFound) and any(thing in words(error) for thing in _CAN_VANISH):

@@ -1,8 +1,7 @@
 """How an order reads for a Docker Engine: the container's settings, its labels, and its secret."""
 
-import io
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from docker.types import LogConfig, Mount
 from calipso.commands.volumes import is_below
 from calipso.events.container import ContainerRequested
 from calipso.events.values import Identity, Mode, Volume
+from calipso.runtimes.docker.files import File
 from calipso.runtimes.names import Names, environment
 from calipso.runtimes.protocol import Order
 from calipso.runtimes.services import has_secret, service_port
@@ -139,34 +139,23 @@ def _processor_time(millicores: int, processors: int) -> dict[str, int]:
     return {"cpu_period": period, "cpu_quota": period * millicores // _PROCESSOR}
 
 
-def secret_archive(secret: str, identity: Identity) -> bytes:
-    """The archive that puts the secret into its folder, readable by the container's account alone."""
+def secret_files(secret: str, identity: Identity) -> list[File]:
+    """The secret's file, readable by the container's account alone."""
     entry = tarfile.TarInfo(_SECRET_FILE)
     entry.mode, entry.uid, entry.gid = 0o400, identity.uid, identity.gid
-    return _archive([(entry, secret)])
+    return [(entry, secret)]
 
 
-def names_archive(names: Names) -> bytes:
-    """The archive that puts the account's name into the folder of names."""
-    files = (("passwd", names.passwd), ("group", names.group))
-    return _archive([(_names_entry(name), text) for name, text in files])
+def names_files(names: Names) -> list[File]:
+    """The files of the account's name."""
+    return [(_names_entry("passwd"), names.passwd), (_names_entry("group"), names.group)]
 
 
 def _names_entry(name: str) -> tarfile.TarInfo:
-    # an archive's members belong to root, and everybody may read them, if nothing else is said
+    # a file belongs to root, and everybody may read it, if nothing else is said
     entry = tarfile.TarInfo(name)
     entry.mtime = NAMES_WRITTEN
     return entry
-
-
-def _archive(files: Iterable[tuple[tarfile.TarInfo, str]]) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for entry, text in files:
-            content = text.encode()
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return archive.getvalue()
 
 
 def _working_folder(request: ContainerRequested) -> str | None:
