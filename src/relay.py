@@ -34,6 +34,7 @@ _WINDOW = 100  # messages on their way at one time
 _PAGE = 1000  # reading takes turns with publishing for the interpreter, so it is done seldom
 _PAGES = 5
 _IDLE_SECONDS = 1.0
+_REPORT_SECONDS = 1.0
 _DIVERGED_SECONDS = 5.0
 _LOCK_SECONDS = 30.0
 
@@ -125,21 +126,21 @@ class Relay:
             await self._require_same_history(position, tail.event_id)
         else:
             position = await asyncio.to_thread(self._parts.position, PART)
-        told = 0.0
+        told, known = 0.0, position
         while True:
             self._woken.clear()
             page = await self._read(position)
             if page.events:
                 sequence, position = await self._publish(page, sequence)
-                told = 0.0
             await check()
             if not self._bus.is_connected:
                 raise Unavailable("NATS", "the connection is gone")
-            if time.monotonic() - told > HEARTBEAT_SECONDS:
+            # what comes next must not wait for it
+            if time.monotonic() - told > (HEARTBEAT_SECONDS if position == known else _REPORT_SECONDS):
                 dead = await self._dead_letters.number()
                 reports = [Report(name=PART, position=position), Report(name=DEAD, ok=not dead, detail=str(dead))]
                 await asyncio.to_thread(self._parts.report_all, reports)
-                told = time.monotonic()
+                told, known = time.monotonic(), position
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_IDLE_SECONDS):
                     await self._woken.wait()
@@ -153,6 +154,8 @@ class Relay:
         """Publish a page and those behind it, the next being read meanwhile; gives the last sequence and position."""
         for _ in range(_PAGES):
             position = page.last
+            if len(page.events) < _PAGE:  # more will ring
+                return await self._publish_page(page, sequence), position
             sequence, page = await asyncio.gather(self._publish_page(page, sequence), self._read(position))
             if not page.events:
                 break
