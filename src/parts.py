@@ -131,8 +131,10 @@ class Reporter:
     def report(self, report: Report) -> None:
         """Take a report, from any thread; a newer one of the same part takes the place of an older."""
         with self._lock:
+            is_first = not self._gathered
             self._gathered[report.name] = report
-        self._loop.call_soon_threadsafe(self._woken.set)
+        if is_first:  # the others are written with it
+            self._loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self) -> None:
         """Write reports for ever; what cannot be written now is told again by the next heartbeat."""

@@ -12,8 +12,9 @@ from calipso.vault import (
     SUBJECT_KEYS_DDL,
     MemorySubjectKeys,
     PostgresSubjectKeys,
-    Sealer,
     SubjectKeys,
+    seal,
+    unseal,
     unwrap,
     wrap,
 )
@@ -116,9 +117,9 @@ def test_what_was_wrapped_is_unwrapped_for_its_purpose_and_owner_only(subject: U
 
 def test_what_was_sealed_is_unsealed_in_its_place_only() -> None:
     key = b"\3" * KEY_BYTES
-    box = Sealer(key).seal("user.name", {"text": "Ada"})
-    assert Sealer(key).unseal("user.name", box) == {"text": "Ada"}
-    assert Sealer(key).seal("user.name", {"text": "Ada"}) != box
+    box = seal(key, "user.name", {"text": "Ada"})
+    assert unseal(key, "user.name", box) == {"text": "Ada"}
+    assert seal(key, "user.name", {"text": "Ada"}) != box
     for other_key, place in ((key, "user.uid"), (b"\4" * KEY_BYTES, "user.name")):
         with pytest.raises(ValueError, match=f"{place} cannot be read"):
-            Sealer(other_key).unseal(place, box)
+            unseal(other_key, place, box)

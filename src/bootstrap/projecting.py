@@ -1,6 +1,7 @@
 """Binds the projections."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -15,8 +16,9 @@ from calipso.events.envelope import EventLog
 from calipso.parts import Report, Reporter
 from calipso.projections.protocol import Projection
 from calipso.projections.registry import read_models
-from calipso.projections.runner import GATHER_SECONDS, Runner
+from calipso.projections.runner import Runner
 from calipso.projections.shared_log import SharedLog
+from calipso.projections.together import GATHER_SECONDS, Group
 from calipso.proof import chain
 from calipso.proof.chain import Chain
 
@@ -50,22 +52,22 @@ def _report(told: Callable[[Report], None], name: str, position: int, ok: bool, 
 async def project(backend: Backend) -> None:
     """Keep every projection and the chain of hashes up to date, for ever."""
     reporter, log = Reporter(backend.parts), SharedLog(backend.store)
-    following = [(runner, asyncio.Event()) for runner in runners(backend, reporter.report, log)]
+    of_engines: defaultdict[Engine, list[Runner]] = defaultdict(list)
+    for runner in runners(backend, reporter.report, log):
+        of_engines[runner.engine].append(runner)
+    following = [(Group(each), asyncio.Event()) for each in of_engines.values()]
 
     async def listen() -> None:
         async for channel, payload in backend.database.listen(STORED, gather=GATHER_SECONDS):
             log.renew()
             kinds = set(payload.split(",")) if channel else None
-            for runner, woken in following:
-                if kinds is None or runner.kinds is None or kinds & runner.kinds:
+            for group, woken in following:
+                if kinds is None or group.kinds is None or kinds & group.kinds:
                     woken.set()
 
-    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-        # those of one database take turns: side by side they would spend more on handing over than on their work
-        engines = {runner.engine for runner, _ in following}
-        threads = {engine: stack.enter_context(ThreadPoolExecutor(1)) for engine in engines}
-        group.create_task(listen())
-        group.create_task(reporter.run())
-        group.create_task(Chain(backend.database).follow(partial(_report, reporter.report, chain.PART)))
-        for runner, woken in following:
-            group.create_task(runner.follow(woken, threads[runner.engine]))
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        tasks.create_task(listen())
+        tasks.create_task(reporter.run())
+        tasks.create_task(Chain(backend.database).follow(partial(_report, reporter.report, chain.PART)))
+        for group, woken in following:
+            tasks.create_task(group.follow(woken, stack.enter_context(ThreadPoolExecutor(1))))

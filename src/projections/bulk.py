@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    tuple_,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -64,12 +65,16 @@ def insert_numbered(connection: Connection, table: Table, rows: Rows, by: Column
 
 
 def replace_rows(connection: Connection, table: Table, rows: Rows) -> None:
-    """Put rows with a value for every column in the place of those with their primary keys, on PostgreSQL."""
-    if rows:
+    """Put rows with a value for every column in the place of those with their primary keys, on any database."""
+    if rows and connection.dialect.name == "postgresql":
         names = table.primary_key.columns.keys()
         # texts that differ may be the same to the database, as which the last of them stays
         last = {tuple(row[name] for name in names): row for row in _plain(connection, table, rows)}
         connection.execute(_insertion(_Replacement, table, tuple(rows[0])), _given(list(last.values())))
+    elif rows:
+        names = table.primary_key.columns.keys()
+        delete_rows(connection, {table: [tuple(row[name] for name in names) for row in rows]})
+        insert_rows(connection, table, rows)
 
 
 def add_rows(connection: Connection, table: Table, rows: Rows) -> None:
@@ -78,12 +83,20 @@ def add_rows(connection: Connection, table: Table, rows: Rows) -> None:
         connection.execute(_insertion(_Addition, table, tuple(rows[0])), _given(_plain(connection, table, rows)))
 
 
-def delete_rows(connection: Connection, table: Table, keys: Collection[tuple[Any, ...]]) -> None:
-    """Delete the rows of these primary keys, on PostgreSQL."""
-    if keys:
-        names = table.primary_key.columns.keys()
-        rows = [dict(zip(names, key, strict=True)) for key in keys]
-        connection.execute(_deletion(table), _given(_plain(connection, table, rows)))
+def delete_rows(connection: Connection, keys: Mapping[Table, Collection[tuple[Any, ...]]]) -> None:
+    """Delete the rows of these primary keys from their tables, on any database."""
+    present = {table: list(of_table) for table, of_table in keys.items() if of_table}
+    if present and connection.dialect.name == "postgresql":
+        given = {f"rows_{n}": _encoded(_keys(connection, *item)) for n, item in enumerate(present.items())}
+        connection.execute(_deletions(tuple(present)), given)
+        return
+    for table, of_table in present.items():
+        connection.execute(delete(table).where(tuple_(*table.primary_key).in_(of_table)))
+
+
+def _keys(connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> Rows:
+    names = table.primary_key.columns.keys()
+    return _plain(connection, table, [dict(zip(names, key, strict=True)) for key in keys])
 
 
 def _insert_one(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
@@ -96,7 +109,11 @@ def _insert_one(connection: Connection, table: Table, row: Mapping[str, Any]) ->
 
 def _given(rows: Rows) -> Mapping[str, str]:
     """The parameter of these statements."""
-    return {"rows": msgspec.json.encode(rows).decode()}
+    return {"rows": _encoded(rows)}
+
+
+def _encoded(rows: Rows) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 def _plain(connection: Connection, table: Table, rows: Rows) -> Rows:
@@ -121,10 +138,10 @@ def _encoder(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | 
     return None if isinstance(kind, JSON) else kind.dialect_impl(dialect).bind_processor(dialect)
 
 
-def _recordset(table: Table, names: Sequence[str]) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
+def _recordset(table: Table, names: Sequence[str], parameter: str = "rows") -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
     """The rows of the parameter, as a table."""
     columns = (column(name, table.c[name].type) for name in names)
-    rows = func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
+    rows = func.json_to_recordset(cast(bindparam(parameter, type_=Text), JSON))
     return rows.table_valued(*columns, name="given").render_derived(with_types=True)
 
 
@@ -139,8 +156,13 @@ def _numbered(by: Column[Any], names: tuple[str, ...]) -> Any:  # noqa: ANN401 -
 
 
 @cache
-def _deletion(table: Table) -> Any:  # noqa: ANN401 - as above
-    gone = _recordset(table, [key.name for key in table.primary_key])
+def _deletions(tables: Sequence[Table]) -> Any:  # noqa: ANN401 - as above
+    made = [_deletion(table, f"rows_{n}") for n, table in enumerate(tables)]
+    return made[0] if len(made) == 1 else select(1).add_cte(*(each.cte(f"gone_{n}") for n, each in enumerate(made)))
+
+
+def _deletion(table: Table, parameter: str) -> Any:  # noqa: ANN401 - as above
+    gone = _recordset(table, table.primary_key.columns.keys(), parameter)
     return delete(table).where(and_(*(key == gone.c[key.name] for key in table.primary_key)))
 
 

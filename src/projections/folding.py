@@ -73,7 +73,7 @@ class Changes:
         for name, values in self._cleared.items():
             column = self._table.c[name]
             connection.execute(delete(self._table).where(any_of(column, values)))
-        delete_rows(connection, self._table, [key for key, row in self._rows.items() if row is None])
+        delete_rows(connection, {self._table: [key for key, row in self._rows.items() if row is None]})
         changed = [row for key, row in self._rows.items() if row is not None and row != self._stored.get(key)]
         replace_rows(connection, self._table, changed)
 

@@ -1,10 +1,23 @@
 """What the runner asks of a projection, and the table in which a projection keeps its position."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, bindparam, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    bindparam,
+    func,
+    insert,
+    select,
+    union_all,
+    update,
+)
 
 from calipso.events.envelope import Recorded
 
@@ -23,6 +36,10 @@ class Projection(Protocol):
         None: it applies every event, also those that this program cannot read.
         """
 
+    @property
+    def position(self) -> Table:
+        """Where the position of the last event applied is kept, beside the rows."""
+
     def prepare(self, connection: Connection) -> None:
         """Make what is missing of the tables, and refuse a database that cannot hold them.
 
@@ -32,12 +49,6 @@ class Projection(Protocol):
 
     def lock_position(self, connection: Connection) -> int:
         """The position of the last event applied; other writers wait until the transaction ends."""
-
-    def move_position(self, connection: Connection, *, before: int, after: int) -> bool:
-        """Keep the position together with the rows; other writers wait until the transaction ends.
-
-        Gives whether the last event applied was at `before`; otherwise nothing was changed.
-        """
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         """Change the rows for events of `topics`, in the order of their positions."""
@@ -69,9 +80,20 @@ def lock_position(connection: Connection, table: Table) -> int:
     return position
 
 
-def move_position(connection: Connection, table: Table, before: int, after: int) -> bool:
-    """Write the position of the last event applied, if it is what we know, and keep others out as above."""
-    return bool(connection.execute(_moved(table), {"before": before, "after": after}).rowcount)
+def move_positions(connection: Connection, moves: Mapping[Table, tuple[int, int]]) -> bool:
+    """Write positions, each if it is what we know, and keep others out as above; gives whether all were.
+
+    Args:
+        connection: in a transaction, which is to be rolled back when not all were.
+        moves: the position that we know, and the new one, by their tables; those of PostgreSQL may be several.
+    """
+    values: dict[str, int] = {}
+    for n, (before, after) in enumerate(moves.values()):
+        values |= {f"before_{n}": before, f"after_{n}": after}
+    if len(moves) == 1:
+        return bool(connection.execute(_moved(*moves), values).rowcount)
+    moved: int = connection.execute(_moved_together(tuple(moves)), values).scalar_one()
+    return moved == len(moves)
 
 
 def save_position(connection: Connection, table: Table, position: int) -> None:
@@ -85,8 +107,15 @@ def _locked(table: Table) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say l
 
 
 @cache
-def _moved(table: Table) -> Any:  # noqa: ANN401 - as above
-    return update(table).where(table.c.position == bindparam("before")).values(position=bindparam("after"))
+def _moved(table: Table, number: int = 0) -> Any:  # noqa: ANN401 - as above
+    known = table.c.position == bindparam(f"before_{number}")
+    return update(table).where(known).values(position=bindparam(f"after_{number}"))
+
+
+@cache
+def _moved_together(tables: Sequence[Table]) -> Any:  # noqa: ANN401 - as above
+    moved = [_moved(table, n).returning(table.c.only).cte(f"moved_{n}") for n, table in enumerate(tables)]
+    return select(func.count()).select_from(union_all(*(select(each.c.only) for each in moved)).subquery())
 
 
 @cache

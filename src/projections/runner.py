@@ -1,32 +1,18 @@
-"""Runs projections: a batch of events, their rows and the position in one transaction; then a report."""
+"""Runs a projection: a batch of events, their rows and the position in one transaction; then a report."""
 
-import asyncio
-import contextlib
 import re
-import time
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from calipso.errors import CalipsoError, Unavailable
-from calipso.events.envelope import EventLog
-from calipso.projections.protocol import Projection
-
-_log = structlog.get_logger()
+from calipso.events.envelope import EventLog, Page
+from calipso.projections.protocol import Projection, move_positions
 
 BATCH = 500
 _LAZY = 10_000
-_IDLE_SECONDS = 1.0
-GATHER_SECONDS = 0.005  # what comes together is applied together
-_LONGEST_GATHER_SECONDS = 0.02  # where a batch takes long, more comes together
-_HEARTBEAT_SECONDS = 5.0
-_OUTAGE_SECONDS = 1.0
-_POISON_SECONDS = 30.0
-
 
 _STOPPED = re.compile(r"stopped before position (\d+): ")
 OUTAGES = (OperationalError, InterfaceError, Unavailable)
@@ -90,11 +76,13 @@ class Runner:
 
     def advance(self) -> bool:
         """Apply at most one page, and give whether there may be more; blocking. Raises what `catch_up` does."""
-        before = self._seen
         try:
-            has_more = self._step(1 if self._singly else BATCH)
+            page = self.look(1 if self._singly else BATCH)
+            if page:
+                apply_together([(self, page)])
         except OUTAGES:
-            self._stored, self._singly = None, 0
+            self.forget()
+            self._singly = 0
             raise
         except Exception as error:
             if self._singly:
@@ -104,74 +92,73 @@ class Runner:
             self._singly = BATCH
             return True
         self._singly = max(0, self._singly - 1)
-        if self._seen != before:
-            self._report(self._seen, True, "")
-        return has_more
+        return page is not None
 
-    def _step(self, limit: int) -> bool:
-        """Read one page and apply it; gives whether there may be more.
+    @property
+    def seen(self) -> int:
+        """The position up to which it has dealt with all events."""
+        return self._seen
 
-        Pages without events of interest do not touch the database, until there were many of them.
-        """
+    @property
+    def is_careful(self) -> bool:
+        """Whether it applies events one by one, after a batch that failed."""
+        return self._singly > 0
+
+    def look(self, limit: int = BATCH) -> Page | None:
+        """The next page, None when nothing more is stored."""
         if self._stored is None:
             self._stored = self._seen = self._read_position()
         topics = self.projection.topics
         page = self._log.read(after=self._seen, limit=limit, topics=topics, is_tolerant=topics is None)
-        if page.last == self._seen:
-            return False
-        if not page.events and page.last - self._stored < _LAZY:
-            self._seen = page.last
-            return self._has_more(limit)
-        with self.engine.begin() as connection:
-            if not self.projection.move_position(connection, before=self._stored, after=page.last):
-                self._stored = None  # another runner was first
-                return True
-            if page.events:
-                self.projection.apply(connection, page.events)
-        before, self._stored, self._seen = self._seen, page.last, page.last
-        return page.last - before >= limit or self._has_more(limit)
+        return page if page.last > self._seen else None
 
-    def _has_more(self, limit: int) -> bool:
-        """Whether more was stored; who finds out in the same turn need not come back for it."""
-        return self._log.read(after=self._seen, limit=limit, topics=frozenset(), is_tolerant=True).last > self._seen
+    def move_by(self, page: Page) -> tuple[int, int] | None:
+        """From where to where its stored position moves with a page; None when it stays.
+
+        Pages without events of interest do not touch the database, until there were many of them.
+        """
+        stored = self._stored or 0
+        return (stored, page.last) if page.events or page.last - stored >= _LAZY else None
+
+    def settle(self, page: Page) -> None:
+        """Go on after a page that was applied, and report."""
+        if self.move_by(page):
+            self._stored = page.last
+        self._seen = page.last
+        self.tell()
+
+    def forget(self) -> None:
+        """Read the position again before the next page: a database that crashed or was restored may be behind."""
+        self._stored = None
+
+    def tell(self) -> None:
+        """Report how far it is, and that it works."""
+        self._report(self._seen, True, "")
+
+    def tell_trouble(self, detail: str) -> None:
+        """Report that it stands still."""
+        self._report(0, False, detail)
 
     def _read_position(self) -> int:
         with self.engine.begin() as connection:
             return self.projection.lock_position(connection)
 
-    async def follow(self, woken: asyncio.Event, threads: Executor | None = None) -> None:
-        """Catch up whenever woken, at the latest every second; never ends by itself.
 
-        Works in `threads`, a page at a time, so that those who share one thread take turns; else in any thread.
+def apply_together(pages: Sequence[tuple[Runner, Page]]) -> None:
+    """Apply a page of each runner, in one transaction of their database.
 
-        An outage is waited for; an event that cannot be applied stops this projection, which tells so and tries again
-        from time to time, because the cause may be mended without a restart.
-        """
-        told, loop = 0.0, asyncio.get_running_loop()
-        while True:
-            woken.clear()
-            began = time.monotonic()
-            try:
-                while await loop.run_in_executor(threads, self.advance):
-                    pass
-                if time.monotonic() - told > _HEARTBEAT_SECONDS:
-                    await asyncio.to_thread(self._report, self._seen, True, "")
-                    told = time.monotonic()
-                    # a database that crashed or was restored may be behind what we know: read the position again
-                    self._stored = None
-            except PoisonEvent as error:
-                told = await self._trouble(str(error), _POISON_SECONDS)
-            except OUTAGES as error:
-                told = await self._trouble(f"a database does not answer: {error}", _OUTAGE_SECONDS)
-            taken = time.monotonic() - began
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_IDLE_SECONDS):
-                    await woken.wait()
-                await asyncio.sleep(min(max(GATHER_SECONDS, taken), _LONGEST_GATHER_SECONDS))
-
-    async def _trouble(self, detail: str, pause: float) -> float:
-        _log.error("projection stands still", projection=self.projection.name, detail=detail)
-        with contextlib.suppress(Unavailable):  # told again with the next attempt
-            await asyncio.to_thread(self._report, 0, False, detail)
-        await asyncio.sleep(pause)
-        return 0.0
+    Nothing is changed when another process was first with one of them; they find out where they are with the next page.
+    """
+    moves = {runner.projection.position: move for runner, page in pages if (move := runner.move_by(page))}
+    if moves:
+        with pages[0][0].engine.begin() as connection:
+            if not move_positions(connection, moves):
+                connection.rollback()
+                for runner, _ in pages:
+                    runner.forget()
+                return
+            for runner, page in pages:
+                if page.events:
+                    runner.projection.apply(connection, page.events)
+    for runner, page in pages:
+        runner.settle(page)

@@ -56,18 +56,26 @@ class SharedLog:
     def _page(self, after: int, limit: int) -> Page:
         # an end that is read while something is stored goes to the set of before, where nobody looks any more
         ends = self._ends
-        if after in ends:
-            return Page(events=[], last=after)
+        page = Page(events=[], last=after)
+        # what is kept may be less than what is stored by now
+        while len(page.events) < limit and page.last not in ends:
+            rest = limit - len(page.events)
+            part = self._kept_part(page.last, rest)
+            if part is None:
+                part = self._log.read(after=page.last, limit=rest, is_tolerant=True)
+                if part.last > page.last:
+                    self._keep(page.last, part)
+                if part.last - page.last < rest:
+                    ends.add(part.last)
+            page = Page(events=[*page.events, *part.events], last=part.last)
+        return page
+
+    def _kept_part(self, after: int, limit: int) -> Page | None:
         for begin in list(self._pages):
             kept = self._pages.get(begin)  # none when its time is over in this moment
             if kept is not None and begin <= after < kept.page.last:
                 return _part(kept.page, after, limit)
-        page = self._log.read(after=after, limit=limit, is_tolerant=True)
-        if page.last > after:
-            self._keep(after, page)
-        if page.last - after < limit:
-            ends.add(page.last)
-        return page
+        return None
 
     def _keep(self, after: int, page: Page) -> None:
         before = self._pages.get(self._newest)

@@ -29,7 +29,8 @@ class ReadModel(ABC):
     metadata: ClassVar[MetaData]
 
     @property
-    def _position(self) -> Table:
+    def position(self) -> Table:
+        """Its table of one row with the position of the last event applied."""
         return self.metadata.tables[f"{self.metadata.schema}.position"]
 
     @abstractmethod
@@ -40,16 +41,12 @@ class ReadModel(ABC):
         """Make the schema and the tables where they are missing."""
         connection.execute(CreateSchema(str(self.metadata.schema), if_not_exists=True))
         self.metadata.create_all(connection)
-        protocol.ensure_position(connection, self._position)
+        protocol.ensure_position(connection, self.position)
 
     def lock_position(self, connection: Connection) -> int:
         """The position of the last event applied; others wait until the transaction ends."""
-        return protocol.lock_position(connection, self._position)
-
-    def move_position(self, connection: Connection, *, before: int, after: int) -> bool:
-        """Keep the position together with the rows, if it is what we know; others wait as above."""
-        return protocol.move_position(connection, self._position, before, after)
+        return protocol.lock_position(connection, self.position)
 
     def save_position(self, connection: Connection, position: int) -> None:
         """Keep the position together with the rows."""
-        protocol.save_position(connection, self._position, position)
+        protocol.save_position(connection, self.position, position)

@@ -20,6 +20,7 @@ from calipso.events.user import Role, RoleGranted, RoleRevoked
 from calipso.projections.runner import BATCH, PoisonEvent, Runner
 from calipso.projections.shared_log import SharedLog
 from calipso.projections.tables import ReadModel, read_model_metadata
+from calipso.projections.together import Group
 from calipso.store_memory import MemoryStore
 from calipso.vault import MemorySubjectKeys
 
@@ -108,7 +109,7 @@ def test_rows_and_position_come_in_batches(
 
 def test_who_takes_turns_applies_a_page_at_a_time(runner: Runner, store: MemoryStore) -> None:
     write(store, 600)
-    assert [runner.advance() for _ in range(3)] == [True, True, False]
+    assert [runner.advance() for _ in range(4)] == [True, True, True, False]
     assert runner.projection.batches == [250, 250, 100]  # type: ignore[attr-defined]
 
 
@@ -293,7 +294,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @contextlib.asynccontextmanager
 async def following(runner: Runner, woken: asyncio.Event):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    task = asyncio.create_task(runner.follow(woken))
+    task = asyncio.create_task(Group([runner]).follow(woken))
     try:
         yield
     finally:
@@ -305,7 +306,7 @@ async def test_following_ends_also_when_it_is_woken_in_the_same_moment(
     runner: Runner, reports: list[tuple[int, bool, str]]
 ) -> None:
     woken = asyncio.Event()
-    task = asyncio.create_task(runner.follow(woken))
+    task = asyncio.create_task(Group([runner]).follow(woken))
     await until(lambda: reports[:1] == [(0, True, "")])
     await asyncio.sleep(0.05)  # it waits to be woken by now; if not, it ends all the more
     woken.set()
@@ -331,7 +332,7 @@ async def test_following_catches_up_when_woken(
 async def test_a_database_that_went_back_is_caught_up_again(
     runner: Runner, store: MemoryStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("calipso.projections.runner._HEARTBEAT_SECONDS", 0)
+    monkeypatch.setattr("calipso.projections.together._HEARTBEAT_SECONDS", 0)
     granted = write(store, 2)
     runner.catch_up()
     with engine.begin() as connection:  # as after a crash that lost the last commits, or a restored backup

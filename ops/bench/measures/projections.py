@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from calipso.projections.protocol import Projection
 from calipso.projections.registry import read_models
 from calipso.projections.runner import BATCH, Runner
 from calipso.projections.shared_log import SharedLog
+from calipso.projections.together import Group
 from calipso.settings import load, secret
 
 EVENTS = 20_000
@@ -69,17 +69,19 @@ def _read(backend: Backend) -> Slice:
 
 
 def _apply(backend: Backend, models: Sequence[Projection]) -> Slice:
-    """From nothing: each model by a thread of its own, as the projector does, and all share what is read."""
+    """From nothing, as the projector does: all share what is read, and a transaction for each batch."""
     for model in models:
         with backend.engine.begin() as connection:
             connection.execute(DropSchema(f"rm_{model.name}", cascade=True))
             model.prepare(connection)
     log = SharedLog(backend.store)
     runners = [Runner(projection=model, engine=backend.engine, log=log, report=_unheard) for model in models]
+    group = Group(runners)
 
     def work() -> int:
-        with ThreadPoolExecutor(len(runners)) as pool:
-            return min(pool.map(Runner.catch_up, runners))
+        while group.advance():
+            pass
+        return min(runner.seen for runner in runners)
 
     return _timed(work)
 

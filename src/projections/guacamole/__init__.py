@@ -41,6 +41,7 @@ class Guacamole:
 
     name = "guacamole"
     topics = TOPICS
+    position = tables.position
 
     def __init__(self, keys: MasterKeys, guacd: Mapping[str, tuple[str, int]]) -> None:
         self._keys = keys
@@ -67,10 +68,6 @@ class Guacamole:
     def lock_position(self, connection: Connection) -> int:
         """The position of the last event applied; others wait until the transaction ends."""
         return protocol.lock_position(connection, tables.position)
-
-    def move_position(self, connection: Connection, *, before: int, after: int) -> bool:
-        """Keep the position together with the rows, if it is what we know; others wait as above."""
-        return protocol.move_position(connection, tables.position, before, after)
 
     def save_position(self, connection: Connection, position: int) -> None:
         """Keep the position together with the rows."""
@@ -140,7 +137,7 @@ class Guacamole:
         ]
         for first in range(0, len(runs), _AT_ONCE):
             now |= rows.show(connection, runs[first : first + _AT_ONCE])
-        rows.remember(connection, stored, now)
+        rows.remember(connection, [kept for container_id, kept in now.items() if stored.get(container_id) != kept])
 
 
 def _with_ids(life: Life, stored: Kept | None) -> Life:

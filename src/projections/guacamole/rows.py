@@ -3,19 +3,21 @@
 Ids that the database gave stay: links that were handed out hold them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, and_, bindparam, delete, select, update
+from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from calipso.errors import Conflict
 from calipso.events.naming import container_name
-from calipso.projections.bulk import Rows, insert_numbered, insert_rows
+from calipso.projections.bulk import Rows, delete_rows, insert_numbered, insert_rows, replace_rows
 from calipso.projections.guacamole import tables
+from calipso.projections.guacamole.adding import Ids, add
 from calipso.projections.guacamole.fold import OUR_ATTRIBUTE, Kept, Wanted
 
 
@@ -30,21 +32,19 @@ def read_kept(connection: Connection, container_ids: Collection[UUID] | None = N
 
 
 def forget(connection: Connection, kept: Collection[Kept]) -> None:
-    """Take away the accounts and connections of these containers."""
+    """Take away the accounts and connections of these containers, and what is kept of them."""
     # the other rows of account and connection go with them, by Guacamole's own foreign keys
-    _delete(connection, tables.connection.c.connection_id, (one.connection_id for one in kept))
-    _delete(connection, tables.entity.c.entity_id, (one.entity_id for one in kept))
+    keys: dict[Table, list[tuple[object, ...]]] = {
+        tables.connection: [(key,) for key in _present(one.connection_id for one in kept)],
+        tables.entity: [(key,) for key in _present(one.entity_id for one in kept)],
+        tables.kept: [(str(one.container_id),) for one in kept],
+    }
+    delete_rows(connection, keys)
 
 
-def remember(connection: Connection, stored: Mapping[UUID, Kept], now: Mapping[UUID, Kept]) -> None:
-    """Keep what is known of containers now, in the place of what is stored."""
-    _delete(
-        connection,
-        tables.kept.c.container_id,
-        (str(container_id) for container_id, kept in stored.items() if now.get(container_id) != kept),
-    )
-    new = [kept for container_id, kept in now.items() if stored.get(container_id) != kept]
-    insert_rows(connection, tables.kept, [{**vars(kept), "container_id": str(kept.container_id)} for kept in new])
+def remember(connection: Connection, kept: Collection[Kept]) -> None:
+    """Keep what is known of these containers now."""
+    replace_rows(connection, tables.kept, [{**vars(one), "container_id": str(one.container_id)} for one in kept])
 
 
 def show(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[UUID, Kept]:
@@ -53,8 +53,34 @@ def show(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[UUID, Kept
     Raises:
         Conflict: an account that is not ours has the name of one of ours.
     """
+    is_postgresql = connection.dialect.name == "postgresql"
+    new = [one for one in wanted if is_postgresql and one.kept.entity_id is None and one.kept.connection_id is None]
+    old = [one for one in wanted if one not in new] if new else wanted
+    ids = [*_mend(connection, old), *_add(connection, new)]
+    return {
+        one.kept.container_id: replace(one.kept, entity_id=entity_id, connection_id=connection_id)
+        for one, entity_id, connection_id in ids
+    }
+
+
+def _add(connection: Connection, new: Sequence[Wanted]) -> Ids:
+    with _account_conflicts(one.account for one in new):
+        return add(connection, new) if new else []
+
+
+@contextmanager
+def _account_conflicts(new: Iterable[str]) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        reason = f"one of these exists and is not ours, remove it: {', '.join(new)}"
+        raise Conflict("Guacamole account", reason) from error
+
+
+def _mend(connection: Connection, wanted: Sequence[Wanted]) -> Ids:
+    """Let the rows be what they should be, of which some are there."""
     if not wanted:
-        return {}
+        return []
     entities = _put_entities(connection, wanted)
     connections = _put_connections(connection, wanted)
     _put_users(connection, wanted, entities)
@@ -64,21 +90,15 @@ def show(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[UUID, Kept
     _put(connection, parameter, old, _parameter_rows(ids), is_whole=True)
     _put(connection, tables.connection_attribute.c.connection_id, old, _attribute_rows(ids))
     _put(connection, tables.connection_permission.c.connection_id, old, _permission_rows(ids))
-    return {
-        one.kept.container_id: replace(one.kept, entity_id=entity_id, connection_id=connection_id)
-        for one, entity_id, connection_id in ids
-    }
+    return ids
 
 
 def _put_entities(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[str, int]:
     """The numbers of accounts."""
     rows = {one.account: {"name": one.account, "type": "USER"} for one in wanted}
     known = {one.account: one.kept.entity_id for one in wanted if one.kept.entity_id is not None}
-    try:
+    with _account_conflicts(rows.keys() - known.keys()):
         return _put_numbered(connection, tables.entity.c.entity_id, tables.entity.c.name, rows, known)
-    except IntegrityError as error:
-        reason = f"one of these exists and is not ours, remove it: {', '.join(rows.keys() - known.keys())}"
-        raise Conflict("Guacamole account", reason) from error
 
 
 def _put_users(connection: Connection, wanted: Sequence[Wanted], entities: Mapping[str, int]) -> None:
@@ -133,9 +153,6 @@ def _put_numbered(
     return {**old, **insert_numbered(connection, key.table, missing, name)}
 
 
-Ids = Sequence[tuple[Wanted, int, int]]
-
-
 def _parameter_rows(ids: Ids) -> Rows:
     return [
         {"connection_id": connection_id, "parameter_name": name, "parameter_value": value}
@@ -164,16 +181,6 @@ def _permission_rows(ids: Ids) -> Rows:
 
 def _present(numbers: Iterable[int | None]) -> set[int]:
     return {number for number in numbers if number is not None}
-
-
-def _delete(connection: Connection, column: Column[Any], values: Iterable[int | str | None]) -> None:
-    if present := [value for value in values if value is not None]:
-        connection.execute(_deletion(column), {"values": present})
-
-
-@cache
-def _deletion(column: Column[Any]) -> Any:  # noqa: ANN401 - SQLAlchemy's own types say little here
-    return delete(column.table).where(column.in_(bindparam("values", expanding=True)))
 
 
 @cache

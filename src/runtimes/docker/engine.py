@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -24,7 +23,6 @@ from calipso.runtimes.protocol import Target
 _TROUBLE = (OSError, DockerException, urllib3.exceptions.HTTPError, json.JSONDecodeError, tarfile.TarError)
 _CONNECTIONS = 64
 CONFLICT = 409
-_OTHER_NUMBERS = ("name=userns", "name=rootless")
 
 
 class Engine:
@@ -40,7 +38,7 @@ class Engine:
         self._timeout = timeout
         self._lock = Lock()
         self._shared: APIClient | None = None
-        self._info: Mapping[str, Any] = {}
+        self._processors = 0
 
     @property
     def is_local(self) -> bool:
@@ -71,13 +69,9 @@ class Engine:
 
     def processors(self, client: APIClient) -> int:
         """The number of processors that the engine has."""
-        return int(self._told(client)["NCPU"])
-
-    def opens_volumes(self, client: APIClient) -> bool:
-        """Whether we may write where the engine keeps its volumes, for accounts that have the same numbers here."""
-        if not self.is_local or os.geteuid() != 0:
-            return False
-        return not any(option in _OTHER_NUMBERS for option in self._told(client)["SecurityOptions"] or ())
+        if not self._processors:
+            self._processors = int(client.info()["NCPU"])
+        return self._processors
 
     def stream(self, path: str, params: Mapping[str, str], patience: float) -> Iterator[Any]:
         """The objects of one of the engine's streams, until nothing has come for `patience` seconds.
@@ -101,15 +95,9 @@ class Engine:
         """Give back all connections; the next use makes new ones."""
         with self._lock:
             client, self._shared = self._shared, None
-            self._info = {}
+            self._processors = 0
         if client is not None:
             client.close()
-
-    def _told(self, client: APIClient) -> Mapping[str, Any]:
-        """What the engine says of itself, and does not change while it runs."""
-        if not (told := self._info):
-            self._info = told = client.info()
-        return told
 
     def _unavailable(self, reason: str) -> Unavailable:
         return Unavailable(part=f"target {self._target.name}", reason=reason)
