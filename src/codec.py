@@ -10,7 +10,7 @@ import msgspec
 
 from calipso.events.envelope import EVENT_TYPES, PLAIN, Event, Unreadable, erased_values, personal_fields, public_fields
 from calipso.events.naming import parse_uuid
-from calipso.vault import SubjectKeys, seal, unseal
+from calipso.vault import Sealer, SubjectKeys
 
 _NOBODY = UUID(int=0)
 
@@ -60,13 +60,12 @@ class Codec:
     def encode(self, event: Event, *, actor: str, correlation_id: UUID, causation_id: UUID) -> bytes:
         """The stored form of an event; makes the keys of its subjects where there never were any."""
         topic, data = event.topic(), msgspec.to_builtins(event)
-        keys: dict[UUID, bytes | None] = {}
+        sealers: dict[str, Sealer | None] = {}
         for name, subject_field in personal_fields(topic).items():
-            subject = getattr(event, subject_field)
-            if subject not in keys:
-                keys[subject] = self.subject_keys.make(subject)
-            key = keys[subject]
-            data[name] = _Box(seal(key, f"{topic}.{name}", data[name]) if key else "")
+            if subject_field not in sealers:
+                sealers[subject_field] = _sealer(self.subject_keys.make(getattr(event, subject_field)))
+            sealer = sealers[subject_field]
+            data[name] = _Box(sealer.seal(f"{topic}.{name}", data[name]) if sealer else "")
         body = _Body(
             actor=actor, correlation=correlation_id, causation=causation_id, schema=event.schema_version, data=data
         )
@@ -103,11 +102,15 @@ class Codec:
 
     def _open(self, event_type: type[Event], data: dict[str, Any]) -> dict[str, Any]:
         topic = event_type.topic()
+        sealers: dict[str, Sealer | None] = {}
         for name, subject_field in personal_fields(topic).items():
             if name not in data:
                 continue
-            key = self.subject_keys.of(msgspec.convert(data.get(subject_field), type=UUID))
-            data[name] = _opened(key, f"{topic}.{name}", data[name]) if key else erased_values(topic)[name]
+            if subject_field not in sealers:
+                subject = msgspec.convert(data.get(subject_field), type=UUID)
+                sealers[subject_field] = _sealer(self.subject_keys.of(subject))
+            sealer = sealers[subject_field]
+            data[name] = _opened(sealer, f"{topic}.{name}", data[name]) if sealer else erased_values(topic)[name]
         return data
 
 
@@ -118,10 +121,14 @@ def _subjects(state: bytes, names: Collection[str]) -> Iterator[UUID]:
         yield from (subject for name in names if (subject := parse_uuid(str(data.get(name)))))
 
 
-def _opened(key: bytes, context: str, stored: Any) -> Any:  # noqa: ANN401 - a stored field of any type
+def _sealer(key: bytes | None) -> Sealer | None:
+    return None if key is None else Sealer(key)
+
+
+def _opened(sealer: Sealer, context: str, stored: Any) -> Any:  # noqa: ANN401 - a stored field of any type
     if isinstance(stored, dict) and PLAIN in stored:
         return stored[PLAIN]
-    return unseal(key, context, msgspec.convert(stored, type=_Box).sealed)
+    return sealer.unseal(context, msgspec.convert(stored, type=_Box).sealed)
 
 
 def _unreadable(topic: str, state: bytes, reason: str) -> Decoded:

@@ -18,7 +18,7 @@ from psycopg.rows import DictRow, dict_row
 from calipso.connections import CONNECT_SECONDS, KEEPALIVES, NOTICED_BY_SERVER, RECONNECT_SECONDS, datastore_of
 from calipso.errors import Invalid, Unavailable
 
-STORED = "calipso_stored"  # rings with the kinds of the events that were stored, comma-separated
+STORED = "calipso_stored"  # rings with the kinds and the topics of the events that were stored, comma-separated
 ACCOUNTS = "calipso_accounts"  # rings when a login has ended or a password was set
 SHOWN = "calipso_shown"  # rings with the parts that reported, each with its position
 

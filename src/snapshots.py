@@ -15,7 +15,7 @@ import structlog
 from calipso.commands.handling import Fold
 from calipso.commands.snapshots import mark_of
 from calipso.database import Database
-from calipso.vault import SubjectKeys, seal, unseal
+from calipso.vault import Sealer, SubjectKeys
 
 _log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class StoredSnapshots:
         if key is None:
             return
         mark = mark_of(fold)
-        sealed = seal(key, _context(mark, stream, version), to_plain(state))
+        sealed = Sealer(key).seal(_context(mark, stream, version), to_plain(state))
         with self.database.connect() as connection:
             connection.execute(_KEEP, (stream, version, mark, subject, sealed), prepare=True)
 
@@ -70,7 +70,7 @@ class StoredSnapshots:
         if row["mark"] != mark_of(fold) or (key := self.subject_keys.of(row["subject"])) is None:
             return None
         try:
-            plain = unseal(key, _context(row["mark"], row["stream"], row["version"]), row["sealed"])
+            plain = Sealer(key).unseal(_context(row["mark"], row["stream"], row["version"]), row["sealed"])
             return row["version"], to_state(fold, plain)
         except ValueError as error:
             _log.warning("a snapshot was changed", stream=str(row["stream"]), reason=str(error))

@@ -27,7 +27,15 @@ from calipso.commands.store import Append, Cause
 from calipso.database import Database
 from calipso.errors import StaleVersion, Unavailable, UnreadableEvent
 from calipso.events.envelope import Event, Page, Recorded
-from calipso.store_schema import APPEND, APPEND_FUNCTION, CLOSE_FUNCTION, DROP_OLD_FUNCTION, LOAD_NEWER, TABLE
+from calipso.store_schema import (
+    APPEND,
+    APPEND_FUNCTION,
+    CLOSE_FUNCTION,
+    DROP_OLD_FUNCTION,
+    LOAD_NEWER,
+    PAGE_OF_TOPICS,
+    TABLE,
+)
 
 _AGAIN = Retrying(
     retry=retry_if_exception_type(Unavailable),
@@ -97,14 +105,18 @@ class PostgresStore:
         limit: int,
         topics: frozenset[str] | None = None,
         is_tolerant: bool = False,
-        concerns: Callable[[UUID], bool] | None = None,
+        concerns: Callable[[UUID, str], bool] | None = None,
     ) -> Page:
         """At most `limit` events after a position, in order; see `commands.store.Store.read`."""
-        rows = self._rows("notification_id > %s ORDER BY notification_id LIMIT %s", after, limit)
+        if topics is None:
+            rows = self._rows("notification_id > %s ORDER BY notification_id LIMIT %s", after, limit)
+        else:
+            rows = self._query(PAGE_OF_TOPICS, after, limit, list(topics))
         wanted = [
             row
             for row in rows
-            if (topics is None or row["topic"] in topics) and (concerns is None or concerns(row["originator_id"]))
+            if (topics is None or row["topic"] in topics)
+            and (concerns is None or concerns(row["originator_id"], row["topic"]))
         ]
         events = self._recorded(wanted, is_tolerant=is_tolerant)
         return Page(events=events, last=rows[-1]["notification_id"] if rows else after)
@@ -152,7 +164,8 @@ class PostgresStore:
         """The rows that the server function answers."""
         guards = [(number, *guard) for number, job in enumerate(jobs, 1) for guard in job.expected.items()]
         events = [(number, event.stream, event.topic()) for number, job in enumerate(jobs, 1) for event in job.events]
-        kinds = ",".join({event.kind for job in jobs for event in job.events})
+        stored = {type(event) for job in jobs for event in job.events}
+        kinds = ",".join({each.kind for each in stored} | {each.topic() for each in stored})
         commands = _array(job.cause.command_id for job in jobs)
         parameters = (commands, *_arrays(events, 3), list(states), *_arrays(guards, 3), kinds)
         with self._database.appending() as connection:

@@ -44,7 +44,7 @@ class MemoryStore:
         limit: int,
         topics: frozenset[str] | None = None,
         is_tolerant: bool = False,
-        concerns: Callable[[UUID], bool] | None = None,
+        concerns: Callable[[UUID, str], bool] | None = None,
     ) -> Page:
         """At most `limit` events after a position, in order; all that is in this store can be read."""
         del is_tolerant
@@ -52,7 +52,8 @@ class MemoryStore:
         wanted = [
             recorded
             for recorded in slice_
-            if (topics is None or recorded.event.topic() in topics) and (concerns is None or concerns(recorded.stream))
+            if (topics is None or recorded.topic in topics)
+            and (concerns is None or concerns(recorded.stream, recorded.topic))
         ]
         return Page(events=wanted, last=slice_[-1].position if slice_ else after)
 

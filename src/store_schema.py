@@ -90,3 +90,10 @@ CROSS JOIN LATERAL (
     ORDER BY originator_version
 ) AS e ORDER BY e.notification_id
 """
+
+# of a page the events of some topics, and the last one, which tells how far the page goes
+PAGE_OF_TOPICS = """
+WITH page AS MATERIALIZED (SELECT * FROM stored_events WHERE notification_id > %s ORDER BY notification_id LIMIT %s)
+SELECT * FROM page WHERE topic = ANY(%s) OR notification_id = (SELECT max(notification_id) FROM page)
+ORDER BY notification_id
+"""

@@ -12,9 +12,8 @@ from calipso.vault import (
     SUBJECT_KEYS_DDL,
     MemorySubjectKeys,
     PostgresSubjectKeys,
+    Sealer,
     SubjectKeys,
-    seal,
-    unseal,
     unwrap,
     wrap,
 )
@@ -117,9 +116,9 @@ def test_what_was_wrapped_is_unwrapped_for_its_purpose_and_owner_only(subject: U
 
 def test_what_was_sealed_is_unsealed_in_its_place_only() -> None:
     key = b"\3" * KEY_BYTES
-    box = seal(key, "user.name", {"text": "Ada"})
-    assert unseal(key, "user.name", box) == {"text": "Ada"}
-    assert seal(key, "user.name", {"text": "Ada"}) != box
+    box = Sealer(key).seal("user.name", {"text": "Ada"})
+    assert Sealer(key).unseal("user.name", box) == {"text": "Ada"}
+    assert Sealer(key).seal("user.name", {"text": "Ada"}) != box
     for other_key, place in ((key, "user.uid"), (b"\4" * KEY_BYTES, "user.name")):
         with pytest.raises(ValueError, match=f"{place} cannot be read"):
-            unseal(other_key, place, box)
+            Sealer(other_key).unseal(place, box)

@@ -83,6 +83,7 @@ class Context:
         self.follows = Held(backend.settings, metrics.held.labels("follow"))
         self.containers = Together(self._containers)
         self.states = {fold.name: _memory_of(fold) for fold in _REMEMBERED}
+        self._looks = {fold.name: Together(partial(self._states, fold)) for fold in _REMEMBERED}
         self.answers: Memory[tuple[object]] = Memory(_concerns_answers, size=_ANSWERS, seconds=_ANSWERS_SECONDS)
 
     @cached_property
@@ -133,9 +134,12 @@ class Context:
         Raises:
             Unavailable: the store does not answer.
         """
-        look = partial(asyncio.to_thread, self.backend.dispatcher.state, fold, stream)
+        look = partial(self._looks[fold.name].find, stream)
         found: T | None = await self.states[fold.name].find(stream, look)
         return found
+
+    async def _states(self, fold: Fold[Any], streams: frozenset[UUID]) -> Mapping[UUID, Any]:
+        return await asyncio.to_thread(self.backend.dispatcher.states, dict.fromkeys(streams, fold))
 
     async def _containers(self, container_ids: frozenset[UUID]) -> Mapping[UUID, ContainerRow]:
         return await self.look(partial(containers.by_uuids, container_ids=container_ids))

@@ -17,7 +17,7 @@ from calipso.api.context import Context, caller_of, context_of
 from calipso.api.outside.directory import Directory
 from calipso.api.provided import confirm_membership
 from calipso.api.ready import repeatable
-from calipso.api.waiting import Following
+from calipso.api.waiting import ENDS, Following
 from calipso.api.wire import json
 from calipso.commands.container import ContainerCommand, ExpireContainer, RemoveContainer, StopContainer
 from calipso.commands.handling import CONTAINER, IMAGE, USER, USER_NAME
@@ -36,7 +36,6 @@ blueprint = Blueprint("resources")
 _LABEL_LIMIT = 200
 _EXPIRY_GRACE = timedelta(seconds=5)  # the provisioner and the reconciler end a start at its deadline; then we do
 _STOP_SLACK = timedelta(seconds=60)
-_ENDS = (facts.ContainerStopped, facts.ContainerRemoved, facts.ContainerFailed, facts.ContainerLost)
 _REMOVED = (facts.ContainerRemoved, facts.ContainerFailed, facts.ContainerLost)
 _ENDED_STATES = frozenset({State.STOPPED, State.REMOVED, State.FAILED, State.LOST})
 _GONE_STATES = frozenset({State.REMOVED, State.FAILED, State.LOST})
@@ -65,7 +64,7 @@ async def _run(request: Request, command: RequestContainer) -> HTTPResponse:
     with context.waiting.following(command.container_id) as following:
         stored = await context.dispatch(command, request)
         requested = next(r.event for r in stored if isinstance(r.event, facts.ContainerRequested))
-        outcome = await following.first_of(facts.ContainerStarted, *_ENDS, until=requested.deadline + _EXPIRY_GRACE)
+        outcome = await following.first_of(facts.ContainerStarted, *ENDS, until=requested.deadline + _EXPIRY_GRACE)
         if outcome is None:
             outcome = await _expire(request, command.container_id, following)
     await _shown(context, outcome, reserved=min(recorded.position for recorded in stored))
@@ -86,7 +85,7 @@ async def stop(request: Request, username: str, name: str, public_name: str) -> 
     refuse_navigation(request)
     with context_of(request).ends.by(caller_of(request).user_id):
         container_id = await _find(request, username, name)
-        return await _end(request, StopContainer(container_id=container_id), _ENDS, _ENDED_STATES)
+        return await _end(request, StopContainer(container_id=container_id), ENDS, _ENDED_STATES)
 
 
 @blueprint.get("/resource/rm/<username:str>/<name:str>/<public_name:str>/", unquote=True, ctx_changes=True)
@@ -218,7 +217,7 @@ async def _expire(request: Request, container_id: UUID, following: Following) ->
     if stored:
         return stored[0]
     # somebody else ended it in this very moment
-    outcome = await following.first_of(facts.ContainerStarted, *_ENDS, until=datetime.now(UTC) + _EXPIRY_GRACE)
+    outcome = await following.first_of(facts.ContainerStarted, *ENDS, until=datetime.now(UTC) + _EXPIRY_GRACE)
     if outcome is None:
         raise Unavailable("the container", "its outcome is not known yet")
     return outcome

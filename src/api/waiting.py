@@ -19,6 +19,7 @@ from calipso.api.shown import Shown
 from calipso.commands.store import Store
 from calipso.database import ACCOUNTS, DEAF, SHOWN, STORED, Database
 from calipso.errors import NotVisibleYet, Unavailable
+from calipso.events import container as facts
 from calipso.events.container import ContainerEvent
 from calipso.events.envelope import EVENT_TYPES, Recorded
 from calipso.events.user import UserEvent
@@ -32,6 +33,8 @@ _GATHER_SECONDS = 0.003  # what comes together is read together
 CONTAINER_TOPICS = frozenset(
     topic for topic, event_type in EVENT_TYPES.items() if issubclass(event_type, ContainerEvent)
 )
+ENDS = (facts.ContainerStopped, facts.ContainerRemoved, facts.ContainerFailed, facts.ContainerLost)
+_OUTCOMES = frozenset(event_type.topic() for event_type in (facts.ContainerStarted, *ENDS))
 
 
 class Waiting:
@@ -81,7 +84,7 @@ class Waiting:
                 elif not channel:
                     self._is_look_due = True
                     self._stored.set()
-                elif self._has_followers and ContainerEvent.kind in payload.split(","):
+                elif self._has_followers and not self._topics.isdisjoint(payload.split(",")):
                     self._stored.set()
 
     def _tell_memories(self, channel: str, payload: str = "") -> None:
@@ -123,7 +126,7 @@ class Waiting:
 
     @contextlib.contextmanager
     def following(self, container_id: UUID) -> "Iterator[Following]":
-        """Hear every event of a container from now on; to be entered before the command that concerns it."""
+        """Hear how a container starts and ends from now on; to be entered before the command that concerns it."""
         queue: asyncio.Queue[Recorded] = asyncio.Queue()
         self._followed.setdefault(container_id, []).append(queue)
         try:
@@ -169,9 +172,14 @@ class Waiting:
     def _has_followers(self) -> bool:
         return bool(self._followed or self._everywhere)
 
-    def _concerns(self, container_id: UUID) -> bool:
-        """Whether anybody follows a container by now."""
-        return bool(self._everywhere) or container_id in self._followed
+    @property
+    def _topics(self) -> frozenset[str]:
+        """What is waited for: by those who follow one container its outcome, by those who follow all everything."""
+        return CONTAINER_TOPICS if self._everywhere else _OUTCOMES
+
+    def _concerns(self, container_id: UUID, topic: str) -> bool:
+        """Whether anybody waits for an event by now."""
+        return bool(self._everywhere) or (container_id in self._followed and topic in _OUTCOMES)
 
     async def _read_new(self) -> None:
         # what a newer program wrote is nothing to these, and no reason to hear no more
@@ -219,7 +227,7 @@ class Hearing:
 
 
 class Following:
-    """The events of one container, as they come."""
+    """The outcomes of one container, as they come."""
 
     def __init__(self, queue: asyncio.Queue[Recorded]) -> None:
         self._queue = queue

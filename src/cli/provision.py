@@ -8,7 +8,7 @@ from calipso.bootstrap import provisioning
 from calipso.cli.common import Data
 from calipso.cli.processes import run, serving
 
-_NICENESS = 5  # a third of the share of the others
+_NICENESS = 10  # a tenth of the share of the others
 
 
 def provision(

@@ -1,6 +1,7 @@
 """The states of streams that decisions look at: folded once, kept, and caught up with what was stored since."""
 
 import contextlib
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -18,6 +19,7 @@ S = TypeVar("S")
 
 CACHED_STREAMS = 20_000
 _CACHED_SECONDS = 3600.0  # then it is folded anew: names of people who were erased do not stay in memory
+_NEVER = (0, None, -math.inf)
 
 
 class States:
@@ -31,9 +33,9 @@ class States:
 
     def kept(self, fold: Fold[S], stream: UUID) -> tuple[int, S]:
         """The state of a stream as it was last seen, and its version then; one that never was is taken for empty."""
-        with self._lock:
-            self._forget_old()
-            version, state, _ = self._kept.get(stream, (0, fold.initial, 0.0))
+        version, state, at = self._kept.get(stream, _NEVER)
+        if at < time.monotonic() - _CACHED_SECONDS:
+            return 0, fold.initial
         return version, state
 
     def catch_up(self, folds: Mapping[UUID, Fold[Any]]) -> Mapping[UUID, tuple[int, Any]]:
@@ -57,7 +59,8 @@ class States:
     def keep(self, stream: UUID, version: int, state: object) -> None:
         """Keep a state, unless a newer one is kept."""
         with self._lock:
-            if self._kept.get(stream, (0,))[0] >= version:
+            self._forget_old()
+            if self._kept.get(stream, _NEVER)[0] >= version:
                 return
             self._kept[stream] = (version, state, time.monotonic())
             self._kept.move_to_end(stream)

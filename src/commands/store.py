@@ -70,12 +70,12 @@ class Store(EventLog, History, Protocol):
         limit: int,
         topics: frozenset[str] | None = None,
         is_tolerant: bool = False,
-        concerns: Callable[[UUID], bool] | None = None,
+        concerns: Callable[[UUID, str], bool] | None = None,
     ) -> Page:
-        """As `EventLog.read`; of the wanted topics only the events of streams that concern the reader, if it says so.
+        """As `EventLog.read`; of the wanted topics only the events that concern the reader, if it says so.
 
-        `concerns` is asked, maybe by another thread, after the events were read: whoever begins to wait before an
-        event is stored is not missed.
+        `concerns` is asked of streams and topics, maybe by another thread, after the events were read: whoever begins
+        to wait before an event is stored is not missed.
         """
 
     def append(self, events: Sequence[Event], *, expected: Mapping[UUID, int], cause: Cause) -> Sequence[Recorded]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from calipso.api.together import Together
-from calipso.errors import Unavailable
+from calipso.errors import NotFound, Unavailable
 
 
 class Asked:
@@ -18,12 +18,14 @@ class Asked:
         self.let = asyncio.Event()
 
     async def ask(self, keys: frozenset[int]) -> Mapping[int, str]:
-        """The text of each key but 0, which is not there, and -1, which nobody may ask for."""
+        """The text of each key but 0, which is not there, -1, for which nobody answers, and -2, which is wrong."""
         self.questions.append(keys)
         self.asked.set()
         await self.let.wait()
         if -1 in keys:
             raise Unavailable("the read models", "gone")
+        if -2 in keys:
+            raise NotFound("number", "-2")
         return {key: str(key) for key in keys if key}
 
 
@@ -53,6 +55,16 @@ async def test_what_went_wrong_is_told_to_those_who_asked_and_to_nobody_later() 
     asked.let.set()
     told = await asyncio.gather(*await asking(asked, together, 1, -1), return_exceptions=True)
     assert [type(each) for each in told] == [Unavailable, Unavailable]
+    assert await together.find(1) == "1"
+
+
+async def test_what_is_wrong_with_one_key_is_told_to_those_alone_who_asked_for_it() -> None:
+    asked = Asked()
+    together = Together(asked.ask)
+    asked.let.set()
+    told = await asyncio.gather(*await asking(asked, together, 1, -2, 2, 0, -2), return_exceptions=True)
+    kinds = [each if isinstance(each, str | None) else type(each) for each in told]
+    assert kinds == ["1", NotFound, "2", None, NotFound]
     assert await together.find(1) == "1"
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from tests.builders import container_requested, starting
+from tests.builders import container_requested, lost, started, starting
 
 from calipso.api.waiting import Following, Waiting
 from calipso.codec import Codec
 from calipso.commands.dispatch import cause_of
 from calipso.database import Database
-from calipso.events.container import ContainerRequested, ContainerStarting
+from calipso.events.container import ContainerEvent, ContainerLost, ContainerStarted
 from calipso.events.envelope import Event, Page
 from calipso.parts import PARTS_DDL, Parts
 from calipso.store import PostgresStore
@@ -66,25 +66,26 @@ async def listening(database: Database, store: SlowStore) -> AsyncIterator[Waiti
         await asyncio.wait({running})
 
 
-async def container_of(following: Following, event_type: type[ContainerRequested | ContainerStarting]) -> UUID | None:
+async def container_of(following: Following, event_type: type[ContainerStarted | ContainerLost]) -> UUID | None:
     heard = await following.first_of(event_type, until=datetime.now(UTC) + timedelta(seconds=20))
     return heard.stream if heard else None
 
 
 async def test_who_comes_while_events_are_read_misses_nothing(database: Database, store: SlowStore) -> None:
-    first, second, third = uuid4(), uuid4(), uuid4()
+    first, second, third = (container_requested(uuid4()) for _ in range(3))
     async with listening(database, store) as waiting:
-        with waiting.following(first) as one:
-            await store.add(container_requested(first))
+        with waiting.following(first.container_id) as one:
+            await store.add(started(first))
             assert await asyncio.to_thread(store.is_reached.wait, 20)
-            with waiting.following(second) as two, waiting.following_all() as everywhere:
-                await store.add(container_requested(second), container_requested(third))
+            with waiting.following(second.container_id) as two, waiting.following_all() as everywhere:
+                events = [started(second), third]
+                await store.add(*events)
                 store.gate.set()
-                assert await container_of(one, ContainerRequested) == first
-                assert await container_of(two, ContainerRequested) == second
+                assert await container_of(one, ContainerStarted) == first.container_id
+                assert await container_of(two, ContainerStarted) == second.container_id
                 async with asyncio.timeout(20):
-                    heard = [await everywhere.unread.get() for _ in (first, second, third)]
-                assert [recorded.stream for recorded in heard if recorded] == [first, second, third]
+                    heard = [await everywhere.unread.get() for _ in (first, *events)]
+                assert [recorded.event for recorded in heard if recorded] == [started(first), *events]
 
 
 async def test_who_follows_one_container_hears_nothing_of_others(database: Database, store: SlowStore) -> None:
@@ -92,9 +93,21 @@ async def test_who_follows_one_container_hears_nothing_of_others(database: Datab
     other, own = (container_requested(uuid4()) for _ in range(2))
     async with listening(database, store) as waiting:
         with waiting.following(own.container_id) as following:
-            await store.add(other, own, starting(other), starting(own))
-            assert await container_of(following, ContainerRequested) == own.container_id
-            assert await container_of(following, ContainerStarting) == own.container_id
+            await store.add(other, own, started(other), started(own), lost(other), lost(own))
+            assert await container_of(following, ContainerStarted) == own.container_id
+            assert await container_of(following, ContainerLost) == own.container_id
+
+
+async def test_who_follows_one_container_hears_of_outcomes_alone(database: Database, store: SlowStore) -> None:
+    store.gate.set()
+    own = container_requested(uuid4())
+    async with listening(database, store) as waiting:
+        with waiting.following(own.container_id) as following:
+            await store.add(own, starting(own))
+            await store.add(started(own))
+            heard = await following.first_of(ContainerEvent, until=datetime.now(UTC) + timedelta(seconds=20))
+            assert heard is not None
+            assert heard.event == started(own)
 
 
 async def test_what_was_stored_while_nobody_followed_hides_nothing_new(database: Database, store: SlowStore) -> None:
@@ -103,5 +116,5 @@ async def test_what_was_stored_while_nobody_followed_hides_nothing_new(database:
     async with listening(database, store) as waiting:
         await store.add(*(container_requested(uuid4()) for _ in range(700)), old)
         with waiting.following(new.container_id) as following:
-            await store.add(starting(old), new)
-            assert await container_of(following, ContainerRequested) == new.container_id
+            await store.add(started(old), new, started(new))
+            assert await container_of(following, ContainerStarted) == new.container_id

@@ -17,7 +17,7 @@ from tests.events.samples import SAMPLES
 
 from calipso.codec import Codec
 from calipso.events.envelope import EVENT_TYPES, Event, personal_fields
-from calipso.vault import unseal
+from calipso.vault import Sealer
 
 GOLDEN = Path(__file__).parent / "golden"
 KEY = bytes(range(32))
@@ -52,7 +52,7 @@ def stored_form(event: Event) -> dict[str, Any]:
 
 def opened(topic: str, data: Mapping[str, Any], sealed: Collection[str]) -> dict[str, Any]:
     return {
-        name: unseal(KEY, f"{topic}.{name}", value["sealed"]) if name in sealed else value
+        name: Sealer(KEY).unseal(f"{topic}.{name}", value["sealed"]) if name in sealed else value
         for name, value in data.items()
     }
 

@@ -75,7 +75,7 @@ class DockerBinding:
         return Reality(
             identity=Identity(uid=int(uid[0]), gid=int(gid[0]), groups=tuple(int(g) for g in groups if g != gid[0])),
             account=self.run(name, "id -un").strip(),
-            resources=Resources(millicores=host["NanoCpus"] // 10**6, memory=host["Memory"]),
+            resources=Resources(millicores=_millicores(host), memory=host["Memory"]),
             workdir=self.run(name, "pwd").strip(),
             secret=secret,
             secret_reader=reader,
@@ -119,3 +119,9 @@ class DockerBinding:
             content = archive.extractfile(entry)
             assert content is not None
             return content.read().decode(), entry.uid
+
+
+def _millicores(host: dict[str, int]) -> int:
+    if not host["CpuPeriod"]:
+        return host["NanoCpus"] // 10**6
+    return round(1000 * host["CpuQuota"] / host["CpuPeriod"])

@@ -2,7 +2,10 @@
 
 import contextlib
 import gc
+import io
+import os
 import socket
+import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -126,12 +129,44 @@ def test_nobody_is_named_in_the_container_of_another(binding: DockerBinding) -> 
     with runtime._engine.client() as client:
         made = runtime._create(client, first)
         binding.runtime()._launch(client, first, made)
-        runtime._image_names.of(client, made)
+        runtime._image_names.of(client, client.inspect_container(made))
     for wanted in (second, third):
         usable(runtime, wanted)
     assert "_ada_of_a_lab" in names_in(binding, first)
     assert names_in(binding, second) == {*names_in(binding, third), "grace"} - {"katherine"}
     assert "_ada_of_a_lab" not in names_in(binding, second)
+
+
+def test_files_are_the_same_whoever_writes_them(binding: DockerBinding, proxy: Proxy) -> None:
+    far = Target(name="far", runtime=Runtime.DOCKER, address=f"tcp://127.0.0.1:{proxy.port}")
+    here, there = (order(binding.image("vnc", Protocol.VNC)) for _ in range(2))
+    usable(binding.runtime(), here)
+    usable(binding.made(far), there)
+    for path in ("/etc/passwd", "/etc/group", "/run/secrets/vnc_password"):
+        assert put_at(binding, here, path) == put_at(binding, there, path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT: the engine itself writes")
+def test_a_link_of_an_image_does_not_lead_us_out_of_its_volume(binding: DockerBinding, tmp_path: Path) -> None:
+    runtime, wanted = binding.runtime(), order(binding.image("tiny"))
+    (tmp_path / "precious").write_text("kept")
+    with runtime._engine.client() as client:
+        found = client.inspect_container(runtime._create(client, wanted))
+    place = Path(next(mount["Source"] for mount in found["Mounts"] if mount["Destination"] == "/etc"))
+    (place / "passwd").unlink(missing_ok=True)
+    (place / "passwd").symlink_to(tmp_path / "precious")
+    usable(runtime, wanted)
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert "_ada_of_a_lab" in names_in(binding, wanted)
+
+
+def put_at(binding: DockerBinding, wanted: Order, path: str) -> tuple[bytes, int, int, int, int]:
+    chunks, _ = binding.engine.get_archive(wanted.name, path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        entry = archive.getmembers()[0]
+        content = archive.extractfile(entry)
+        assert content is not None
+        return content.read(), entry.mode, entry.uid, entry.gid, int(entry.mtime)
 
 
 def of_account(wanted: Order, account: str, uid: int) -> Order:

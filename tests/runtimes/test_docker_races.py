@@ -13,7 +13,8 @@ from tests.runtimes.orders import order, volumes_of, wait_until
 from tests.runtimes.proxy import Proxy
 
 from calipso.events.values import FailureReason, Runtime
-from calipso.runtimes.docker import DockerRuntime, folders
+from calipso.runtimes.docker import DockerRuntime
+from calipso.runtimes.folders import Looker
 from calipso.runtimes.protocol import RuntimeFailed, Target
 
 pytestmark = pytest.mark.docker
@@ -67,7 +68,7 @@ def racing(request: pytest.FixtureRequest, binding: DockerBinding, proxy: Proxy,
     address = f"tcp://127.0.0.1:{proxy.port}" if request.param == "elsewhere" else binding.address
     if request.param == "of another account":
         # who is not root may not look at what others have mounted
-        request.getfixturevalue("monkeypatch").setattr(folders, "check_mounted", lambda *_, **__: False)
+        request.getfixturevalue("monkeypatch").setattr(Looker, "check_mounted", lambda *_: False)
     return binding.made(Target(name="here", runtime=Runtime.DOCKER, address=address), roots=(str(open_root),))
 
 

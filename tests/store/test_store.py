@@ -145,7 +145,8 @@ def test_reading_in_pages_of_topics(store: Store) -> None:
 def test_reading_what_concerns_the_reader(store: Store) -> None:
     start, own, other = store.head(), uuid4(), uuid4()
     store.append([granted(own), granted(other), granted(own), granted(other)], expected={}, cause=cause())
-    page = store.read(after=start, limit=9, concerns=own.__eq__)
+    granted_to_own = (own, RoleGranted.topic())
+    page = store.read(after=start, limit=9, concerns=lambda *of: of == granted_to_own)
     assert [(recorded.stream, recorded.version) for recorded in page.events] == [(own, 1), (own, 2)]
     assert page.last == store.head()
 

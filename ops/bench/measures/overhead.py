@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from measures.results import Result
@@ -12,6 +14,20 @@ from measures.servers import USER, installation, processor_seconds, resident_meg
 _IMAGE = ("--image", "calipso/tiny:1", "--protocol", "http", "--cpu", "0.1", "--memory", "64M", "--hdd", "1G")
 _SETTINGS = {"CALIPSO_MAX_RESOURCES_PER_USER": "50", "CALIPSO_MAX_CPU_PER_USER": "50"}
 _ROUNDS = 5
+
+
+@contextmanager
+def _without_new_networks(docker: str) -> Iterator[None]:
+    """Leave no network behind: an engine has addresses for some thirty. One that is missing is made again."""
+    before = _networks(docker)
+    yield
+    if new := _networks(docker) - before:
+        subprocess.run([docker, "network", "rm", *new], capture_output=True, check=False)
+
+
+def _networks(docker: str) -> set[str]:
+    listing = [docker, "network", "ls", "--quiet", "--filter", "label=calipso.installation"]
+    return set(subprocess.run(listing, capture_output=True, check=True, text=True).stdout.split())
 
 
 def measure(folder: Path, together: int) -> Result | None:
@@ -27,7 +43,7 @@ def measure(folder: Path, together: int) -> Result | None:
     ):
         return None
     password_file, figures = folder / "password", folder / "figures.json"
-    with installation(folder, _SETTINGS) as server:
+    with _without_new_networks(docker), installation(folder, _SETTINGS) as server:
         server.command("images", "add", "tiny", *_IMAGE, "--resource-type", "docker_container")
         password_file.write_text(server.password)
         before = processor_seconds(server.processes())

@@ -16,7 +16,8 @@ from calipso.events.naming import container_name
 from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import inspected, listed, log_lines, status
 from calipso.runtimes.docker.engine import CONFLICT, Engine, remove_container, words
-from calipso.runtimes.docker.folders import Elsewhere, Here
+from calipso.runtimes.docker.files import put_files
+from calipso.runtimes.docker.folders import Elsewhere, Folders, Here
 from calipso.runtimes.docker.guard import Guard
 from calipso.runtimes.docker.image_names import ImageNames
 from calipso.runtimes.docker.network import BRIDGE_PREFIX, ensure_network
@@ -26,8 +27,8 @@ from calipso.runtimes.docker.order import (
     Labels,
     Limits,
     host_settings,
-    names_archive,
-    secret_archive,
+    names_files,
+    secret_files,
     settings,
 )
 from calipso.runtimes.docker.watch import ends
@@ -79,8 +80,8 @@ class DockerRuntime:
         self._limits = Limits(processes=pids_limit, log_bytes=log_max_bytes, publish_address=target.publish_address)
         self._guard = Guard(is_wanted=target.guards_host)
         self._image_names = ImageNames()
-        folders = Here if self._engine.is_local else Elsewhere
-        self._folders = folders(self._engine, self._labels, target.folder_image, roots, folder_seconds)
+        kind = Here if self._engine.is_local else Elsewhere
+        self._folders = kind(self._engine, self._labels, target.folder_image, roots, folder_seconds)
 
     def start(self, order: Order) -> Observation:
         """Make the container and start its process; what is already there under its name and labels is adopted.
@@ -90,7 +91,6 @@ class DockerRuntime:
             Unavailable: the engine did not answer; something may be left behind.
         """
         self._folders.remove_left(order.request.container_id)
-        self._folders.make_folders(order.request)
         # a name is taken before its container can be seen
         attempts = Retrying(
             retry=retry_if_exception_type(_InMotion),
@@ -98,7 +98,9 @@ class DockerRuntime:
             stop=stop_after_delay(_MOTION_SECONDS),
             reraise=True,
         )
-        return attempts(self._start, order)
+        with self._folders.of(order.request) as folders:
+            folders.make()
+            return attempts(self._start, order, folders)
 
     def observe(self, container_id: UUID) -> Observation | None:
         """Say what the engine has of one container; None when there is nothing."""
@@ -195,7 +197,7 @@ class DockerRuntime:
         """Give back all connections."""
         self._engine.close()
 
-    def _start(self, order: Order) -> Observation:
+    def _start(self, order: Order, folders: Folders) -> Observation:
         with self._engine.client() as client:
             try:
                 made = self._create(client, order)
@@ -208,11 +210,11 @@ class DockerRuntime:
                 found = self._adopted(client, order)
                 made = found["Id"]
                 if status(found["State"]["Status"]) is not Status.CREATED:
-                    self._check_mounted(client, order, found)
+                    self._check_mounted(client, folders, found)
                     return self._observation(found, order.request.container_id)
             self._launch(client, order, made)
             found = client.inspect_container(made)
-            self._check_mounted(client, order, found)
+            self._check_mounted(client, folders, found)
             return self._observation(found, order.request.container_id)
 
     def _create(self, client: APIClient, order: Order) -> str:
@@ -242,10 +244,12 @@ class DockerRuntime:
     def _launch(self, client: APIClient, order: Order, made: str) -> None:
         request = order.request
         try:
+            found = client.inspect_container(made)
+            is_open = self._engine.opens_volumes(client)
             if has_secret(request.image):
-                client.put_archive(made, SECRET_FOLDER, secret_archive(order.secret, request.identity))
-            names = names_for(request, **self._image_names.of(client, made))
-            client.put_archive(made, NAMES_FOLDER, names_archive(names))
+                put_files(client, found, SECRET_FOLDER, secret_files(order.secret, request.identity), is_open=is_open)
+            names = names_for(request, **self._image_names.of(client, found))
+            put_files(client, found, NAMES_FOLDER, names_files(names), is_open=is_open)
             client.start(made)
         except APIError as error:
             if isinstance(error, NotFound) and any(thing in words(error) for thing in _CAN_VANISH):
@@ -253,9 +257,9 @@ class DockerRuntime:
             _remove(client, made)
             raise _rejected(words(error)) from error
 
-    def _check_mounted(self, client: APIClient, order: Order, found: Mapping[str, Any]) -> None:
+    def _check_mounted(self, client: APIClient, folders: Folders, found: Mapping[str, Any]) -> None:
         try:
-            self._folders.check_mounted(order.request, found)
+            folders.check_mounted(found)
         except RuntimeFailed:
             _remove(client, found["Id"])
             raise

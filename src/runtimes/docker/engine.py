@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from calipso.runtimes.protocol import Target
 _TROUBLE = (OSError, DockerException, urllib3.exceptions.HTTPError, json.JSONDecodeError, tarfile.TarError)
 _CONNECTIONS = 64
 CONFLICT = 409
+_OTHER_NUMBERS = ("name=userns", "name=rootless")
 
 
 class Engine:
@@ -38,7 +40,7 @@ class Engine:
         self._timeout = timeout
         self._lock = Lock()
         self._shared: APIClient | None = None
-        self._processors = 0
+        self._info: Mapping[str, Any] = {}
 
     @property
     def is_local(self) -> bool:
@@ -69,9 +71,13 @@ class Engine:
 
     def processors(self, client: APIClient) -> int:
         """The number of processors that the engine has."""
-        if not self._processors:
-            self._processors = int(client.info()["NCPU"])
-        return self._processors
+        return int(self._told(client)["NCPU"])
+
+    def opens_volumes(self, client: APIClient) -> bool:
+        """Whether we may write where the engine keeps its volumes, for accounts that have the same numbers here."""
+        if not self.is_local or os.geteuid() != 0:
+            return False
+        return not any(option in _OTHER_NUMBERS for option in self._told(client)["SecurityOptions"] or ())
 
     def stream(self, path: str, params: Mapping[str, str], patience: float) -> Iterator[Any]:
         """The objects of one of the engine's streams, until nothing has come for `patience` seconds.
@@ -95,9 +101,15 @@ class Engine:
         """Give back all connections; the next use makes new ones."""
         with self._lock:
             client, self._shared = self._shared, None
-            self._processors = 0
+            self._info = {}
         if client is not None:
             client.close()
+
+    def _told(self, client: APIClient) -> Mapping[str, Any]:
+        """What the engine says of itself, and does not change while it runs."""
+        if not (told := self._info):
+            self._info = told = client.info()
+        return told
 
     def _unavailable(self, reason: str) -> Unavailable:
         return Unavailable(part=f"target {self._target.name}", reason=reason)

@@ -4,7 +4,10 @@ On this host a program of its own does it; on an engine elsewhere a short-lived 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +22,26 @@ from calipso.events.values import FailureReason
 from calipso.runtimes.docker.answer import log_lines
 from calipso.runtimes.docker.engine import Engine, remove_container, words
 from calipso.runtimes.docker.order import Labels
-from calipso.runtimes.folders import check_mounted, dead, make_folders, rejected, root_of, script
+from calipso.runtimes.folders import Looker, dead, rejected, root_of, script
 from calipso.runtimes.protocol import RuntimeFailed
 
 _PROCESSES, _MEMORY = 32, 64 * 2**20
 _SLACK_SECONDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """The folders of one container.
+
+    Args:
+        make: makes those that are missing, as its account; raises `RuntimeFailed` when one cannot be made or does not
+            answer, or a link leads out of its root, and `Unavailable` when the engine did not answer.
+        check_mounted: sees that what the container has mounted, by what the engine says of it, are its folders, whoever
+            moved links while it was started; raises `RuntimeFailed` when something else is mounted.
+    """
+
+    make: Callable[[], None]
+    check_mounted: Callable[[Mapping[str, Any]], None]
 
 
 class Elsewhere:
@@ -44,13 +62,18 @@ class Elsewhere:
         self._roots = roots
         self._seconds = seconds
 
-    def make_folders(self, request: ContainerRequested) -> None:
-        """Make the folders of a container that are missing, as its account.
+    @contextmanager
+    def of(self, request: ContainerRequested) -> Iterator[Folders]:
+        """The folders of a container, for the time of a block."""
+        yield Folders(make=partial(self._make, request), check_mounted=partial(self._check_mounted, request))
 
-        Raises:
-            RuntimeFailed: a folder cannot be made or does not answer, or a link leads out of its root.
-            Unavailable: the engine did not answer.
-        """
+    def remove_left(self, container_id: UUID) -> None:
+        """Remove what a provisioner left that came to its end while it made folders."""
+        with self._engine.client() as client:
+            for left in client.containers(all=True, filters={"label": self._labels.of_folders(container_id)}):
+                remove_container(client, left["Id"])
+
+    def _make(self, request: ContainerRequested) -> None:
         if not request.volumes:
             return
         with self._engine.client() as client:
@@ -67,17 +90,7 @@ class Elsewhere:
                 self._check_answers(client)
                 raise dead(", ".join(volume.source for volume in request.volumes), self._seconds) from error
 
-    def check_mounted(self, request: ContainerRequested, found: Mapping[str, Any]) -> None:
-        """See that what a container has mounted are its folders, whoever moved links while it was started.
-
-        Args:
-            request: what it was made for.
-            found: what the engine says of it.
-
-        Raises:
-            RuntimeFailed: something else is mounted.
-            Unavailable: the engine did not answer.
-        """
+    def _check_mounted(self, request: ContainerRequested, found: Mapping[str, Any]) -> None:
         if not any(root_of(volume.source, self._roots) for volume in request.volumes):
             return
         command = script.comparison(request.volumes, self._roots)
@@ -87,12 +100,6 @@ class Elsewhere:
             except APIError as error:
                 if _process(client.inspect_container(found["Id"])):
                     raise rejected(_without_shell(words(error))) from error
-
-    def remove_left(self, container_id: UUID) -> None:
-        """Remove what a provisioner left that came to its end while it made folders."""
-        with self._engine.client() as client:
-            for left in client.containers(all=True, filters={"label": self._labels.of_folders(container_id)}):
-                remove_container(client, left["Id"])
 
     def _run(self, client: APIClient, request: ContainerRequested, command: list[str], *, beside: str = "") -> None:
         host_config = self._host_config(client, request, beside)
@@ -154,35 +161,22 @@ class Elsewhere:
 class Here(Elsewhere):
     """The folders of an engine on this host; the same arguments."""
 
+    @contextmanager
+    def of(self, request: ContainerRequested) -> Iterator[Folders]:
+        """The folders of a container, for the time of a block."""
+        with Looker(request.volumes, request.identity, self._roots, seconds=self._seconds) as looker:
+            yield Folders(make=looker.make_folders, check_mounted=partial(self._check, request, looker))
+
     def remove_left(self, container_id: UUID) -> None:
         """Remove what a provisioner left that came to its end while it compared folders; root needs no such thing."""
         if os.geteuid() != 0:
             super().remove_left(container_id)
 
-    def make_folders(self, request: ContainerRequested) -> None:
-        """Make the folders of a container that are missing, as its account.
-
-        Raises:
-            RuntimeFailed: a folder cannot be made or does not answer, or a link leads out of its root.
-        """
-        make_folders(request.volumes, request.identity, self._roots, seconds=self._seconds)
-
-    def check_mounted(self, request: ContainerRequested, found: Mapping[str, Any]) -> None:
-        """See that what a container has mounted are its folders, whoever moved links while it was started.
-
-        Args:
-            request: what it was made for.
-            found: what the engine says of it.
-
-        Raises:
-            RuntimeFailed: something else is mounted.
-            Unavailable: the engine did not answer.
-        """
+    def _check(self, request: ContainerRequested, looker: Looker, found: Mapping[str, Any]) -> None:
         process = _process(found)
-        volumes = [volume for volume in request.volumes if root_of(volume.source, self._roots)]
-        if process and not check_mounted(volumes, request.identity, self._roots, process, seconds=self._seconds):
+        if process and not looker.check_mounted(process):
             # only root sees what others have mounted; whoever may use the engine sees it from beside them
-            super().check_mounted(request, found)
+            self._check_mounted(request, found)
 
 
 def _process(found: Mapping[str, Any]) -> int:

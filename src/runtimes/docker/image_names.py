@@ -4,6 +4,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from docker import APIClient
 from docker.errors import NotFound
@@ -20,17 +21,17 @@ class ImageNames:
     def __init__(self) -> None:
         self._read: dict[str, Mapping[str, str]] = {}
 
-    def of(self, client: APIClient, container: str) -> Mapping[str, str]:
+    def of(self, client: APIClient, container: Mapping[str, Any]) -> Mapping[str, str]:
         """The texts of both files, by their names, as a container that does not run yet has them.
 
         Args:
             client: of the engine.
-            container: its id.
+            container: what the engine says of it.
         """
-        image = client.inspect_container(container)["Image"]
+        image = container["Image"]
         if image in self._read:
             return self._read[image]
-        files = {name: _read_file(client, container, f"{NAMES_FOLDER}/{name}") for name in _FILES}
+        files = {name: _read_file(client, container["Id"], f"{NAMES_FOLDER}/{name}") for name in _FILES}
         texts = {name: file.text for name, file in files.items()}
         # a container that was found may have an account of ours in them already, which no other must get
         if not any(file.changed == NAMES_WRITTEN for file in files.values()):

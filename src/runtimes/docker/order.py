@@ -1,8 +1,7 @@
 """How an order reads for a Docker Engine: the container's settings, its labels, and its secret."""
 
-import io
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from docker.types import LogConfig, Mount
 from calipso.commands.volumes import is_below
 from calipso.events.container import ContainerRequested
 from calipso.events.values import Identity, Mode, Volume
+from calipso.runtimes.docker.files import File
 from calipso.runtimes.names import Names, environment
 from calipso.runtimes.protocol import Order
 from calipso.runtimes.services import has_secret, service_port
@@ -25,6 +25,8 @@ NAMES_FOLDER = "/etc"
 NAMES_WRITTEN = 1  # the time of change, in seconds of Unix, by which the files of names that we wrote are known
 _SECRET_FILE = "vnc_password"  # noqa: S105 - a file's name
 _RUN_BYTES = 64 * 2**20
+_PROCESSOR = 1000  # millicores
+_TURN, _LONGEST_PERIOD = 100_000, 1_000_000  # microseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ def host_settings(order: Order, limits: Limits, processors: int, network: str) -
     return {
         "mem_limit": resources.memory,
         "memswap_limit": resources.memory,
-        "nano_cpus": min(resources.millicores * 10**6, processors * 10**9),
+        **_processor_time(resources.millicores, processors),
         "pids_limit": limits.processes,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
@@ -125,34 +127,35 @@ def host_settings(order: Order, limits: Limits, processors: int, network: str) -
     }
 
 
-def secret_archive(secret: str, identity: Identity) -> bytes:
-    """The archive that puts the secret into its folder, readable by the container's account alone."""
+def _processor_time(millicores: int, processors: int) -> dict[str, int]:
+    """The limit of processor time.
+
+    An engine by itself lets whoever has a tenth of a processor run for 10 ms and then halts it for 90. Less than one is
+    as much in turns of 100 ms, as far as kernels go: so a container has started before it is halted.
+    """
+    if millicores == 0 or millicores >= _PROCESSOR:
+        return {"nano_cpus": min(millicores * 10**6, processors * 10**9)}
+    period = min(_TURN * _PROCESSOR // millicores, _LONGEST_PERIOD)
+    return {"cpu_period": period, "cpu_quota": period * millicores // _PROCESSOR}
+
+
+def secret_files(secret: str, identity: Identity) -> list[File]:
+    """The secret's file, readable by the container's account alone."""
     entry = tarfile.TarInfo(_SECRET_FILE)
     entry.mode, entry.uid, entry.gid = 0o400, identity.uid, identity.gid
-    return _archive([(entry, secret)])
+    return [(entry, secret)]
 
 
-def names_archive(names: Names) -> bytes:
-    """The archive that puts the account's name into the folder of names."""
-    files = (("passwd", names.passwd), ("group", names.group))
-    return _archive([(_names_entry(name), text) for name, text in files])
+def names_files(names: Names) -> list[File]:
+    """The files of the account's name."""
+    return [(_names_entry("passwd"), names.passwd), (_names_entry("group"), names.group)]
 
 
 def _names_entry(name: str) -> tarfile.TarInfo:
-    # an archive's members belong to root, and everybody may read them, if nothing else is said
+    # a file belongs to root, and everybody may read it, if nothing else is said
     entry = tarfile.TarInfo(name)
     entry.mtime = NAMES_WRITTEN
     return entry
-
-
-def _archive(files: Iterable[tuple[tarfile.TarInfo, str]]) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for entry, text in files:
-            content = text.encode()
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return archive.getvalue()
 
 
 def _working_folder(request: ContainerRequested) -> str | None:

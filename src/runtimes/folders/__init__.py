@@ -4,21 +4,21 @@ On this host a program of its own does it, which can be given up when a file sys
 `script.py` does it in a container.
 """
 
-import json
-import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Self
 
 from calipso.commands.volumes import is_below
 from calipso.events.values import FailureReason, Identity, Volume
+from calipso.runtimes.folders.asking import Asked, DeadError
 from calipso.runtimes.protocol import RuntimeFailed
 
 SECONDS = 10
 PROGRAM = Path(__file__).with_name("program.py")
 # without the packages of this installation it is there in a moment
 _HERE = (sys.executable, "-I", "-S", str(PROGRAM))
-_KILL_SECONDS = 1.0
 
 
 def root_of(source: str, roots: Iterable[str]) -> str:
@@ -34,64 +34,96 @@ def make_folders(
     seconds: float = SECONDS,
     program: Sequence[str] = _HERE,
 ) -> None:
-    """Make the folders below the roots that are missing on this host, and give them to the container's account.
+    """Make the folders below the roots that are missing, as `Looker.make_folders` does.
 
     Args:
-        volumes: whose sources are wanted; what lies below none of the roots must be there, and is only touched.
-        identity: the account that looks at them, and gets a folder that was missing; root helps where it may.
-        roots: folders of this host below which missing folders are made; made too when missing.
+        volumes: whose sources are wanted.
+        identity: the account that looks at them, and gets a folder that was missing.
+        roots: folders below which missing folders are made.
         seconds: the time until a folder counts as dead.
         program: runs the program; on another host where it leads there.
 
     Raises:
         RuntimeFailed: a folder cannot be made or does not answer, or a link leads out of its root.
     """
-    _ask(volumes, identity, roots, world="", seconds=seconds, program=program)
+    with Looker(volumes, identity, roots, seconds=seconds, program=program) as looker:
+        looker.make_folders()
 
 
-def check_mounted(
-    volumes: Sequence[Volume], identity: Identity, roots: Sequence[str], process: int, *, seconds: float = SECONDS
-) -> bool:
-    """See that what a process of this host has mounted are the folders of volumes, whoever moved links meanwhile.
+class Looker:
+    """Looks at the folders of a container, by one program that it asks as often as need be: it takes longer to begin.
 
     Args:
-        volumes: whose sources are compared with what is mounted; those below none of the roots are the facility's.
-        identity: the account that can reach them.
-        roots: folders out of which no link may lead.
-        process: the number of the process; that it ended is no fault.
+        volumes: whose sources are looked at; what lies below none of the roots must be there, and is only touched.
+        identity: the account that looks at them, and gets a folder that was missing; root helps where it may.
+        roots: folders below which missing folders are made, and out of which no link may lead; made too when missing.
         seconds: the time until a folder counts as dead.
-
-    Returns:
-        whether we may look at what the process has.
-
-    Raises:
-        RuntimeFailed: something else is mounted.
+        program: runs the program; on another host where it leads there.
     """
-    return "blind" not in _ask(volumes, identity, roots, world=f"/proc/{process}/root", seconds=seconds)
 
+    def __init__(
+        self,
+        volumes: Sequence[Volume],
+        identity: Identity,
+        roots: Sequence[str],
+        *,
+        seconds: float = SECONDS,
+        program: Sequence[str] = _HERE,
+    ) -> None:
+        self._volumes = volumes
+        self._identity = identity
+        self._roots = roots
+        self._seconds = seconds
+        self._command = program
+        self._asked: Asked | None = None
 
-def _ask(
-    volumes: Sequence[Volume],
-    identity: Identity,
-    roots: Sequence[str],
-    *,
-    world: str,
-    seconds: float,
-    program: Sequence[str] = _HERE,
-) -> dict[str, str]:
-    if not volumes:
-        return {}
-    asked = {
-        "uid": identity.uid,
-        "gid": identity.gid,
-        "groups": identity.groups,
-        "folders": [(volume.source, root_of(volume.source, roots), volume.bind) for volume in volumes],
-        "world": world,
-    }
-    told = _run(program, json.dumps(asked).encode(), seconds)
-    if fault := told.get("fault"):
-        raise rejected(fault)
-    return told
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the program."""
+        if self._asked is not None:
+            self._asked.end()
+
+    def make_folders(self) -> None:
+        """Make the folders below the roots that are missing, and give them to the account.
+
+        Raises:
+            RuntimeFailed: a folder cannot be made or does not answer, or a link leads out of its root.
+        """
+        self._ask(self._volumes, world="")
+
+    def check_mounted(self, process: int) -> bool:
+        """See that what a process of this host has mounted are the folders, whoever moved links meanwhile.
+
+        Args:
+            process: the number of the process; that it ended is no fault.
+
+        Returns:
+            whether we may look at what the process has.
+
+        Raises:
+            RuntimeFailed: something else is mounted.
+        """
+        # those below none of the roots are the facility's
+        volumes = [volume for volume in self._volumes if root_of(volume.source, self._roots)]
+        return "blind" not in self._ask(volumes, world=f"/proc/{process}/root")
+
+    def _ask(self, volumes: Sequence[Volume], *, world: str) -> Mapping[str, str]:
+        if not volumes:
+            return {}
+        account = (str(self._identity.uid), str(self._identity.gid), " ".join(map(str, self._identity.groups)))
+        folders = [(volume.source, root_of(volume.source, self._roots), volume.bind) for volume in volumes]
+        if self._asked is None:
+            self._asked = Asked(self._command, self._seconds)
+        try:
+            told = self._asked.ask(*account, world, *chain.from_iterable(folders))
+        except DeadError as error:
+            raise dead(str(error), self._seconds) from error
+        if fault := told.get("fault"):
+            raise rejected(fault)
+        return told
 
 
 def dead(folder: str, seconds: float) -> RuntimeFailed:
@@ -102,42 +134,3 @@ def dead(folder: str, seconds: float) -> RuntimeFailed:
 def rejected(detail: str) -> RuntimeFailed:
     """The failure of a folder that cannot be used."""
     return RuntimeFailed(reason=FailureReason.REJECTED, detail=detail)
-
-
-def _run(command: Sequence[str], asked: bytes, seconds: float) -> dict[str, str]:
-    """The last word of the program."""
-    program = subprocess.Popen(  # noqa: S603 - a program of ours
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd="/",
-    )
-    try:
-        told, trouble = program.communicate(asked, timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        _give_up(program)
-        raise dead(_last(error.output or b"").get("at", "of a volume"), seconds) from error
-    last = _last(told)
-    if program.returncode and "fault" not in last:
-        return {"fault": f"the folders could not be looked at: {trouble.decode(errors='replace')[-1000:]}"}
-    return last
-
-
-def _give_up(program: subprocess.Popen[bytes]) -> None:
-    """End the program; one that the system does not let go is left to it."""
-    program.kill()
-    try:
-        program.wait(_KILL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return
-    finally:
-        for pipe in (program.stdin, program.stdout, program.stderr):
-            if pipe is not None:
-                pipe.close()
-
-
-def _last(told: bytes) -> dict[str, str]:
-    lines = told.splitlines()
-    last: dict[str, str] = json.loads(lines[-1]) if lines else {}
-    return last

@@ -1,17 +1,17 @@
 """A program of its own that looks at folders of this host, and makes the missing ones.
 
-It reads from its input whose they are and where they may lie, names each folder before it touches it, so that whoever
-waits for it knows at which it hangs, and says last what is wrong, if something is. It imports nothing of Calipso, so
-that it is there at once; dataclasses alone would take half of its time.
+Each line of its input is a question: whose the folders are, in which world they are mounted, and each folder with its
+root and the place of its mount, as texts with zeros between them, in hexadecimal digits. It names each folder before it
+touches it, so that whoever waits for it knows at which it hangs; it says what is wrong, if something is, and that it is
+done.
+
+It imports nothing of Calipso and little of Python, so that it is there at once: `json`, `typing` and `contextlib` would
+take as long again as Python itself does. Where it is sent to, Python may be as old as 3.9.
 """
 
-import json
 import os
 import stat
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, NamedTuple
 
 _MODE = 0o750
 # a folder that has this mode was made, but not yet given to its owner
@@ -24,33 +24,44 @@ class RefusedError(Exception):
     """A folder is not to be used; the text says why."""
 
 
-class Account(NamedTuple):
-    """Whose folders they are."""
+class Account:
+    """Whose folders they are.
 
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
+    Args:
+        uid: the number of the user.
+        gid: the number of the user's group.
+        groups: the numbers of more groups.
+    """
+
+    def __init__(self, uid: int, gid: int, groups: list[int]) -> None:
+        self.uid, self.gid, self.groups = uid, gid, groups
 
 
 def main() -> None:
-    """Look at the folders that the input names, one after the other."""
-    asked = json.load(sys.stdin)
+    """Answer questions, until there are no more."""
     os.umask(0)
-    account = Account(uid=asked["uid"], gid=asked["gid"], groups=tuple(asked["groups"]))
-    world = asked["world"]
-    if world and not _is_open(world):
-        return
-    for source, root, bind in asked["folders"]:
-        _say(at=source)
+    for line in sys.stdin:
+        uid, gid, groups, world, *words = bytes.fromhex(line).decode(errors="surrogateescape").split("\0")
+        account = Account(int(uid), int(gid), [int(group) for group in groups.split()])
+        if not world or _is_open(world):
+            _look_at(words, account, world)
+        _say("done")
+    os._exit(0)  # without tidying up, for which somebody would wait
+
+
+def _look_at(words: list[str], account: Account, world: str) -> None:
+    for at in range(0, len(words), 3):
+        source, root, bind = words[at : at + 3]
+        _say("at", source)
         try:
             if world:
                 compare(source, root, world + bind, account)
             else:
                 prepare(source, root, account)
         except RefusedError as error:
-            _say(fault=str(error))
+            _say("fault", str(error))
         except OSError as error:
-            _say(fault=f"the folder {source} cannot be made: {error.strerror}")
+            _say("fault", f"the folder {source} cannot be made: {error.strerror}")
 
 
 def prepare(source: str, root: str, account: Account) -> None:
@@ -66,14 +77,11 @@ def prepare(source: str, root: str, account: Account) -> None:
         OSError: it cannot be made.
     """
     if not root:
-        with suppress(OSError):
-            os.stat(source)  # noqa: PTH116 - pathlib would take a quarter of this program's time
+        _touch(source)
         return
-    with suppress(OSError):
-        # a root of the facility belongs to no user
-        os.makedirs(root, mode=0o755, exist_ok=True)  # noqa: PTH103 - the same
+    _make_root(root)
     try:
-        with _acting_as(account):
+        with _Acting(account):
             _prepare(source, root, account)
     except PermissionError:
         # only root may go on: it enters what is closed to the account, unless the file system denies it that too
@@ -99,12 +107,27 @@ def compare(source: str, root: str, mounted: str, account: Account) -> None:
         return
     found = os.stat(mounted)  # noqa: PTH116 - the same
     try:
-        with _acting_as(account):
+        with _Acting(account):
             wanted = _identity(source, root)
     except PermissionError:
         wanted = _identity(source, root)
     if (found.st_dev, found.st_ino) != wanted:
         raise RefusedError(f"the folder {source} was replaced while it was mounted")
+
+
+def _touch(source: str) -> None:
+    try:
+        os.stat(source)  # noqa: PTH116 - pathlib would take a quarter of this program's time
+    except OSError:
+        return
+
+
+def _make_root(root: str) -> None:
+    try:
+        # a root of the facility belongs to no user
+        os.makedirs(root, mode=0o755, exist_ok=True)  # noqa: PTH103 - the same
+    except OSError:
+        return
 
 
 def _is_open(world: str) -> bool:
@@ -114,7 +137,7 @@ def _is_open(world: str) -> bool:
     except FileNotFoundError:
         return False
     except PermissionError:
-        _say(blind=world)
+        _say("blind", world)
         return False
     return True
 
@@ -122,22 +145,24 @@ def _is_open(world: str) -> bool:
 def _identity(source: str, root: str) -> tuple[int, int]:
     """The device and number of what lies at the end of a path, whoever puts links into it meanwhile."""
     real_root, parts = _real(source, root)
-    with ExitStack() as opened:
-        folder = os.open(real_root, _WAY)
-        opened.callback(os.close, folder)
+    folder = os.open(real_root, _WAY)
+    try:
         for part in parts[:-1]:
-            folder = os.open(part, _WAY, dir_fd=folder)
-            opened.callback(os.close, folder)
+            folder = _moved(folder, os.open(part, _WAY, dir_fd=folder))
         found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+    finally:
+        os.close(folder)
     return found.st_dev, found.st_ino
 
 
 def _prepare(source: str, root: str, account: Account) -> None:
     real_root, parts = _real(source, root)
-    with suppress(FileNotFoundError):
+    try:
         real = "/".join((real_root, *parts))
         if stat.S_IMODE(os.stat(real).st_mode) != _UNFINISHED:  # noqa: PTH116 - the same
             return
+    except FileNotFoundError:
+        pass
     _make_below(real_root, parts, account)
 
 
@@ -152,22 +177,31 @@ def _real(source: str, root: str) -> tuple[str, list[str]]:
 def _make_below(root: str, parts: list[str], account: Account) -> None:
     """Step down by open folders, so that nobody can put a link in the way meanwhile."""
     is_owner = os.geteuid() == account.uid
-    with ExitStack() as opened:
-        folder = os.open(root, _WAY)
-        opened.callback(os.close, folder)
+    folder = os.open(root, _WAY)
+    try:
         for part in parts[:-1]:
-            folder = _step(folder, part, 0o755)
-            opened.callback(os.close, folder)
+            folder = _moved(folder, _step(folder, part, 0o755))
         made = _step(folder, parts[-1], _MODE if is_owner else _UNFINISHED)
-        opened.callback(os.close, made)
-        if stat.S_IMODE(os.fstat(made).st_mode) == _UNFINISHED:
-            _give_away(folder, parts[-1], made, account)
+        try:
+            if stat.S_IMODE(os.fstat(made).st_mode) == _UNFINISHED:
+                _give_away(folder, parts[-1], made, account)
+        finally:
+            os.close(made)
+    finally:
+        os.close(folder)
 
 
 def _step(folder: int, part: str, mode: int) -> int:
-    with suppress(FileExistsError):
+    try:
         os.mkdir(part, mode, dir_fd=folder)
+    except FileExistsError:
+        return os.open(part, _WAY, dir_fd=folder)
     return os.open(part, _WAY, dir_fd=folder)
+
+
+def _moved(folder: int, deeper: int) -> int:
+    os.close(folder)
+    return deeper
 
 
 def _give_away(folder: int, part: str, made: int, account: Account) -> None:
@@ -183,28 +217,31 @@ def _give_away(folder: int, part: str, made: int, account: Account) -> None:
         os.close(held)
 
 
-@contextmanager
-def _acting_as(account: Account) -> Iterator[None]:
-    """Be the account towards file systems, if root, who alone can be another."""
-    if os.geteuid() != _ROOT:
-        yield
-        return
-    gid, groups = os.getegid(), os.getgroups()
-    os.setgroups(account.groups)
-    os.setegid(account.gid)
-    os.seteuid(account.uid)
-    try:
-        yield
-    finally:
-        os.seteuid(_ROOT)
-        os.setegid(gid)
-        os.setgroups(groups)
+class _Acting:
+    """Being an account towards file systems for a block, if root, who alone can be another."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._is_root = os.geteuid() == _ROOT
+        self._gid, self._groups = os.getegid(), os.getgroups()
+
+    def __enter__(self) -> None:
+        if self._is_root:
+            os.setgroups(self._account.groups)
+            os.setegid(self._account.gid)
+            os.seteuid(self._account.uid)
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_root:
+            os.seteuid(_ROOT)
+            os.setegid(self._gid)
+            os.setgroups(self._groups)
 
 
-def _say(**told: Any) -> None:  # noqa: ANN401 - anything that JSON knows
-    sys.stdout.write(json.dumps(told) + "\n")
+def _say(word: str, text: str = "") -> None:
+    sys.stdout.write(f"{word} {text.encode(errors='surrogateescape').hex()}\n")
     sys.stdout.flush()
-    if "fault" in told:
+    if word == "fault":
         sys.exit(1)
 
 
