@@ -1,4 +1,7 @@
-"""Runs of a link at a steady rate, by many users: the time from the request until it is stored."""
+"""Runs of a link at a steady rate, by many users: the time from the request until it is stored.
+
+Each user has asked once before, as in a process that serves for a while.
+"""
 
 import asyncio
 import statistics
@@ -15,6 +18,7 @@ from measures.results import Result
 from measures.servers import Server, installation, processor_seconds, resident_megabytes
 
 _RATE, _SECONDS, _USERS, _LIMIT = 300, 8, 400, 0.1
+_FIRST_RATE = 50
 _SETTINGS = {
     "CALIPSO_MAX_RESOURCES_PER_USER": "1000",
     "CALIPSO_MAX_HELD_REQUESTS": "10000",
@@ -30,13 +34,14 @@ def measure(folder: Path) -> Result:
             file.flush()
             server.command("users", "import", file.name)
         headers = server.sign_in("admin").headers
+        first = asyncio.run(_offer(server, headers, "first", rate=_FIRST_RATE, number=_USERS))
         before = processor_seconds(server.processes())
-        answers = asyncio.run(_offer(server, headers))
+        answers = asyncio.run(_offer(server, headers, "bench", rate=_RATE, number=_RATE * _SECONDS))
         used = processor_seconds(server.processes()) - before
         memory = resident_megabytes(server.processes())
-    refused = [answer for answer in answers if isinstance(answer, str)]
+    refused = [answer for answer in (*first, *answers) if isinstance(answer, str)]
     if refused:
-        raise SystemExit(f"accept: {len(refused)} of {len(answers)} were not accepted, the first with {refused[0]}")
+        raise SystemExit(f"accept: {len(refused)} were not accepted, the first with {refused[0]}")
     seconds = sorted(answer for answer in answers if isinstance(answer, float))
     return Result(
         name="accept",
@@ -51,15 +56,15 @@ def measure(folder: Path) -> Result:
     )
 
 
-async def _offer(server: Server, headers: Mapping[str, str]) -> list[float | str]:
-    """Send requests at the rate, whatever becomes of those before."""
+async def _offer(server: Server, headers: Mapping[str, str], name: str, *, rate: int, number: int) -> list[float | str]:
+    """Send a number of requests at a rate (1/s), whatever becomes of those before."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(server.url, headers=headers, connector=connector) as session:
         begun = time.perf_counter()
         sent = []
-        for number in range(_RATE * _SECONDS):
-            await asyncio.sleep(max(0.0, begun + number / _RATE - time.perf_counter()))
-            path = f"/resource/run/user{number % _USERS}/bench{number}/manual/"
+        for each in range(number):
+            await asyncio.sleep(max(0.0, begun + each / rate - time.perf_counter()))
+            path = f"/resource/run/user{each % _USERS}/{name}{each}/manual/"
             sent.append(asyncio.create_task(_run(session, path)))
         return list(await asyncio.gather(*sent))
 
