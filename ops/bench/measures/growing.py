@@ -55,7 +55,7 @@ def measure(folder: Path, events: int, say: Callable[[str], None]) -> Cost:
     with installation(folder, _SETTINGS, has_demo=False):
         _write(folder, events)
     # the demo comes behind the history: times never go back in a store
-    with installation(folder, _SETTINGS) as server, running(folder / "d") as backend:
+    with installation(folder, _SETTINGS, seconds=_WAIT_SECONDS) as server, running(folder / "d") as backend:
         say(f"{backend.store.head()} events are stored")
         _wait_for_projections(server, backend)
         say("all read models show them")

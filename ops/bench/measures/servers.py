@@ -73,13 +73,16 @@ class Client:
 
 
 @contextlib.contextmanager
-def installation(folder: Path, given: Mapping[str, str], *, has_demo: bool = True) -> Iterator[Server]:
+def installation(
+    folder: Path, given: Mapping[str, str], *, has_demo: bool = True, seconds: float = _START_SECONDS
+) -> Iterator[Server]:
     """`calipso serve`.
 
     Args:
         folder: for its data, with a short path that other accounts can reach.
         given: settings, by their names in the environment.
         has_demo: whether the demo's facility is in it.
+        seconds: how long it may take to be ready, which it is when its read models show what is stored.
     """
     port, password = free_port(), secrets.token_urlsafe(12)
     env = {**os.environ, "CALIPSO_DEMO_PASSWORD": password, **given}
@@ -89,7 +92,7 @@ def installation(folder: Path, given: Mapping[str, str], *, has_demo: bool = Tru
         command = [*calipso, "serve", "--port", str(port), *data, *(["--demo"] if has_demo else [])]
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + seconds
         while b"ready http" not in (folder / "log").read_bytes():
             if process.poll() is not None or time.monotonic() > deadline:
                 sys.exit("the server did not start:\n" + (folder / "log").read_text()[-2000:])
