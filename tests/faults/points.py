@@ -41,7 +41,6 @@ class Points:
         self._process = process
         self._reached = reached
         self._armed = armed
-        self._applied: set[str] = set()
 
     def at(self, name: str) -> None:
         """A point is reached."""
@@ -64,20 +63,9 @@ class Points:
         self._around(Bus, "_publish", lambda _, message, __: [f"publish {_event_of(message.subject)}"])
         self._around(Delivery, "done", lambda delivery: [f"acknowledge {_event_of(delivery.raw[0])}"])
         for projection in {*map(type, read_models()), Guacamole}:
-            self._around(projection, "apply", self._applying)
-        self._around(Runner, "_step", self._committing)
-
-    def _applying(self, projection: Any, *_: object) -> Sequence[str]:  # noqa: ANN401 - any projection
-        self._applied.add(projection.name)
-        return [f"apply {projection.name}"]
-
-    def _committing(self, runner: Runner, *_: object) -> Sequence[str]:
-        """Only a step that applied something is a point, and only its end: its beginning tells nothing yet."""
-        name = runner.projection.name
-        if name not in self._applied:
-            return []
-        self._applied.remove(name)
-        return [f"commit {name}"]
+            self._around(projection, "apply", lambda projection, *_: [f"apply {projection.name}"])
+        # before it all is committed, after it all is told
+        self._around(Runner, "settle", lambda one, page: [f"settle {one.projection.name}"] if page.events else [])
 
     def _around(self, owner: type, method: str, names: Callable[..., Sequence[str]]) -> None:
         inner = getattr(owner, method)
