@@ -53,14 +53,21 @@ def show(connection: Connection, wanted: Sequence[Wanted]) -> Mapping[UUID, Kept
     Raises:
         Conflict: an account that is not ours has the name of one of ours.
     """
-    is_postgresql = connection.dialect.name == "postgresql"
-    new = [one for one in wanted if is_postgresql and one.kept.entity_id is None and one.kept.connection_id is None]
-    old = [one for one in wanted if one not in new] if new else wanted
+    old: Sequence[Wanted] = wanted
+    new: Sequence[Wanted] = []
+    if connection.dialect.name == "postgresql":
+        old = [one for one in wanted if _is_shown(one.kept)]
+        new = [one for one in wanted if not _is_shown(one.kept)]
     ids = [*_mend(connection, old), *_add(connection, new)]
     return {
         one.kept.container_id: replace(one.kept, entity_id=entity_id, connection_id=connection_id)
         for one, entity_id, connection_id in ids
     }
+
+
+def _is_shown(kept: Kept) -> bool:
+    """Whether a row of the container is there."""
+    return kept.entity_id is not None or kept.connection_id is not None
 
 
 def _add(connection: Connection, new: Sequence[Wanted]) -> Ids:
