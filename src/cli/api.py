@@ -7,7 +7,7 @@ import typer
 from calipso.api import server
 from calipso.backend import Backend
 from calipso.cli.common import Data
-from calipso.cli.processes import serving
+from calipso.cli.processes import serving, spare_collections
 
 
 def api(
@@ -18,4 +18,4 @@ def api(
     """Serve the REST interface; any number of these may run."""
     with serving(data) as backend:
         given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-        server.run(Backend(backend.settings.model_copy(update=given)))
+        server.run(Backend(backend.settings.model_copy(update=given)), on_ready=lambda _: spare_collections())
