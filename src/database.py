@@ -23,6 +23,7 @@ ACCOUNTS = "calipso_accounts"  # rings when a login has ended or a password was 
 SHOWN = "calipso_shown"  # rings with the parts that reported, each with its position
 
 DEAF = "deaf"  # told when rings cannot be heard for now
+HEARING = "hearing"  # told when they can; what rang before is not known
 
 _POLL_SECONDS = 1.0
 _COUNTED = 100
@@ -122,10 +123,11 @@ class Database:
                 self._appending.close()
 
     async def listen(self, *channels: str, gather: float = 0.0) -> AsyncIterator[tuple[str, str]]:
-        """The channel and payload of each notification, and `("", "")` whenever a look for oneself is due.
+        """The channel and payload of each notification, and `""` as channel whenever a look for oneself is due.
 
-        That is after each (re)connection, because what was told in between is gone, and every second, because a
-        notification is only ever a hint. `("", DEAF)` says that the connection is lost. Never ends by itself.
+        That is after each (re)connection, because what was told in between is gone (`("", HEARING)`), and every second,
+        because a notification is only ever a hint (`("", "")`, when the server has just answered on this connection).
+        `("", DEAF)` says that the connection is lost. Never ends by itself.
 
         Args:
             channels: those listened to.
@@ -137,14 +139,16 @@ class Database:
                 async with self._lasting() as connection:
                     for channel in channels:
                         await connection.execute(f"LISTEN {channel}".encode())
+                    yield "", HEARING
                     while True:
-                        yield "", ""
                         end = time.monotonic() + _POLL_SECONDS
                         while (left := end - time.monotonic()) > 0:
                             heard = connection.notifies(timeout=left, stop_after=1)
                             for ring in dict.fromkeys([(each.channel, each.payload) async for each in heard]):
                                 yield ring
                             await asyncio.sleep(gather)
+                        await _check(connection)
+                        yield "", ""
             yield "", DEAF
             await asyncio.sleep(RECONNECT_SECONDS)
 

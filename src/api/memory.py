@@ -1,13 +1,17 @@
 """What this process found out a moment ago, kept until it hears of a change that could concern it."""
 
+import math
 from collections.abc import Awaitable, Callable, Hashable
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
-from calipso.database import DEAF
+from calipso.database import DEAF, HEARING
 
 T = TypeVar("T")
+
+_SILENCE_SECONDS = 3.0  # a connection on which nobody has answered for longer may be gone
 
 Concerns = Callable[[str, str], bool]
 """Whether a ring of the database, by its channel and payload, may change what is kept."""
@@ -17,7 +21,7 @@ class Memory(Generic[T]):
     """Answers by their questions. Belongs to the running loop.
 
     All of it is forgotten at each ring that concerns it, and whenever a ring may have been missed; while none can be
-    heard, nothing is kept. An answer is not kept either when a ring came while it was looked for.
+    heard, nothing is kept or known. An answer is not kept either when a ring came while it was looked for.
 
     Args:
         concerns: which rings.
@@ -30,15 +34,15 @@ class Memory(Generic[T]):
     def __init__(self, concerns: Concerns, *, size: int, seconds: float) -> None:
         self._concerns = concerns
         self._kept: TTLCache[Hashable, T] = TTLCache(size, seconds)
-        self._hears = False
+        self._heard_until = -math.inf
         self.rings = 0
         self.derived: list[Memory[Any]] = []
 
     def hear(self, channel: str, payload: str) -> None:
         """Take note of what `Database.listen` gave."""
         if not channel:
-            self._hears = payload != DEAF
-        if not channel or self._concerns(channel, payload):
+            self._heard_until = -math.inf if payload == DEAF else monotonic() + _SILENCE_SECONDS
+        if payload in (DEAF, HEARING) or self._concerns(channel, payload):
             self.forget()
 
     def forget(self) -> None:
@@ -65,9 +69,13 @@ class Memory(Generic[T]):
 
     def recall(self, question: Hashable) -> T | None:
         """The answer that is kept, None when there is none."""
-        return self._kept.get(question)
+        return self._kept.get(question) if self._hears else None
 
     def keep(self, question: Hashable, found: T, rings: int) -> None:
         """Keep an answer, unless something was forgotten since `rings` was read, before it was looked for."""
         if self._hears and rings == self.rings:
             self._kept[question] = found
+
+    @property
+    def _hears(self) -> bool:
+        return monotonic() < self._heard_until

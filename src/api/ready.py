@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from time import monotonic
 from typing import cast
-from uuid import uuid4
 
 import structlog
 from sanic import HTTPResponse, Request
@@ -22,7 +21,7 @@ from sanic.http import Http
 from sanic.http.constants import Stage
 from sanic.models.server_types import ConnInfo
 
-from calipso.api import load, past
+from calipso.api import arriving, load, past
 from calipso.api.auth import Known
 from calipso.api.memory import Memory
 from calipso.api.metrics import Metrics
@@ -119,7 +118,7 @@ class Protocol(load.Protocol):
         if not self._is_free() or (answer := ready.find(data, _place_of(self.conn_info))) is None:
             super().data_received(data)  # type: ignore[no-untyped-call]  # the library has no types here
             return
-        request_id, self._time = str(uuid4()), began
+        request_id, self._time = str(arriving.request_id()), began
         cast("Transport", self.transport).write(b"".join((answer.before, request_id.encode(), answer.after)))
         ready.tell(answer, request_id, monotonic() - began)
 

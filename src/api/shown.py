@@ -28,6 +28,10 @@ class Shown:
         self._waiting: dict[str, list[tuple[int, int, _Visit]]] = {}
         self._order = count()  # visits of one position have an order, too
 
+    def is_news(self, positions: Mapping[str, int]) -> bool:
+        """Whether a projection is farther than this process knows."""
+        return any(position > self._positions.get(name, 0) for name, position in positions.items())
+
     def tell(self, positions: Mapping[str, int]) -> None:
         """Take note of how far projections are."""
         for name, position in positions.items():

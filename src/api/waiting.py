@@ -6,7 +6,7 @@ for positions, the event store for outcomes.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ import structlog
 from calipso.api.memory import Memory
 from calipso.api.shown import Shown
 from calipso.commands.store import Store
-from calipso.database import ACCOUNTS, DEAF, SHOWN, STORED, Database
+from calipso.database import ACCOUNTS, HEARING, SHOWN, STORED, Database
 from calipso.errors import NotVisibleYet, Unavailable
 from calipso.events import container as facts
 from calipso.events.container import ContainerEvent
@@ -70,26 +70,28 @@ class Waiting:
 
     async def run(self) -> None:
         """Listen for ever."""
-        was_deaf = False
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_when_stored())
             async for channel, payload in self._database.listen(STORED, SHOWN, ACCOUNTS, gather=_GATHER_SECONDS):
-                self._tell_memories(channel, payload)
-                # a silent second tells nothing; what rang before the connection was there again is not known
-                if (was_deaf and not channel) or channel == ACCOUNTS or UserEvent.kind in payload.split(","):
-                    self._tell_everywhere(None)
-                was_deaf = payload == DEAF
                 if channel == SHOWN:
-                    self._shown.tell(parse_notice(payload))
-                elif not channel:
+                    self._tell_shown(parse_notice(payload))
+                    continue
+                for memory in self.memories:
+                    memory.hear(channel, payload)
+                if payload == HEARING or channel == ACCOUNTS or UserEvent.kind in payload.split(","):
+                    self._tell_everywhere(None)
+                if not channel:
                     self._is_look_due = True
                     self._stored.set()
                 elif self._has_followers and not self._topics.isdisjoint(payload.split(",")):
                     self._stored.set()
 
-    def _tell_memories(self, channel: str, payload: str = "") -> None:
-        for memory in self.memories:
-            memory.hear(channel, payload)
+    def _tell_shown(self, positions: Mapping[str, int]) -> None:
+        """Let the memories forget what was shown before, and then go on who waits for it."""
+        if self._shown.is_news(positions):
+            for memory in self.memories:
+                memory.hear(SHOWN, "")
+            self._shown.tell(positions)
 
     async def _look_when_stored(self) -> None:
         while True:
@@ -158,8 +160,7 @@ class Waiting:
     async def _look(self, *, everywhere: bool) -> None:
         if everywhere:
             parts = await asyncio.to_thread(self._parts.all)
-            self._tell_memories(SHOWN)  # what is in them may not have been heard of yet
-            self._shown.tell({part.name: part.position for part in parts})
+            self._tell_shown({part.name: part.position for part in parts})
         if self._has_followers:
             await self._read_new()
             return

@@ -17,6 +17,7 @@ class Naming:
         digest = hmac.digest(self.key, f"{kind}\0{name}".encode(errors="surrogateescape"), "sha256")
         return UUID(bytes=digest[:16], version=5)
 
+    @lru_cache(maxsize=10_000)  # noqa: B019 - a process has one of these
     def image(self, name: str) -> UUID:
         """The stream of the catalogue entry `name`."""
         return self._uuid("image", name)

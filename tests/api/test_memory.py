@@ -19,7 +19,7 @@ from calipso.backend import Backend
 from calipso.commands.image import AddImage, WithdrawImage
 from calipso.commands.quota import AssignQuota
 from calipso.commands.user import GrantRole, RevokeRole
-from calipso.database import DEAF
+from calipso.database import DEAF, HEARING
 from calipso.events.user import Role
 from calipso.events.values import Limits, Resources
 
@@ -43,7 +43,7 @@ def memory(size: int = 10) -> Memory[str | None]:
     made: Memory[str | None] = Memory(
         lambda channel, payload: (channel, payload) == ("here", "x"), size=size, seconds=60
     )
-    made.hear("", "")
+    made.hear("", HEARING)
     return made
 
 
@@ -69,7 +69,14 @@ async def test_nothing_is_no_answer_to_keep() -> None:
 
 @pytest.mark.parametrize(
     ("ring", "kept"),
-    [(("here", "x"), False), (("here", "y"), True), (("there", "x"), True), (("", ""), False), (("", DEAF), False)],
+    [
+        (("here", "x"), False),
+        (("here", "y"), True),
+        (("there", "x"), True),
+        (("", ""), True),
+        (("", DEAF), False),
+        (("", HEARING), False),
+    ],
 )
 async def test_rings_that_concern_it_let_it_forget(ring: tuple[str, str], kept: bool) -> None:
     made, look = memory(), answers("old", "new")
@@ -82,10 +89,26 @@ async def test_nothing_is_kept_while_no_ring_can_be_heard() -> None:
     made: Memory[str | None] = Memory(lambda *_: False, size=1, seconds=60)
     look = answers("a", "b", "c", "d")
     assert [await made.find(1, look), await made.find(1, look)] == ["a", "b"]
-    made.hear("", "")
+    made.hear("", HEARING)
     assert [await made.find(1, look), await made.find(1, look)] == ["c", "c"]
     made.hear("", DEAF)
     assert await made.find(1, look) == "d"
+
+
+async def test_what_is_kept_is_not_known_while_the_database_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("calipso.api.memory.monotonic", lambda: now)
+    made, look = memory(), answers("a", "b")
+    await made.find(1, look)
+    for _ in range(4):
+        now += 2.9
+        made.hear("", "")
+    assert made.recall(1) == "a"
+    now += 3.1
+    assert made.recall(1) is None
+    assert await made.find(1, look) == "b"
+    made.hear("", "")
+    assert made.recall(1) == "a"  # nothing rang meanwhile
 
 
 async def test_what_was_looked_for_while_it_changed_is_not_kept() -> None:
@@ -152,7 +175,7 @@ async def test_a_sign_out_that_cannot_be_heard_of_holds_too(api: Api, other: Api
         with psycopg.connect(api.backend.settings.database_url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+                "WHERE datname = current_database() AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')"
             )
         api.backend.logins.close_all(api.user_id(name))
 

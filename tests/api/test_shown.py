@@ -32,6 +32,15 @@ async def test_what_is_shown_is_not_waited_for() -> None:
     assert now() == 0
 
 
+def test_only_what_is_farther_is_news() -> None:
+    shown = Shown()
+    assert shown.is_news({"a": 1})
+    shown.tell({"a": 7, "b": 9})
+    assert not shown.is_news({"a": 7, "b": 8})
+    assert shown.is_news({"a": 6, "b": 10})
+    assert not shown.is_news({})
+
+
 @in_no_time
 async def test_all_of_them_must_show_it() -> None:
     shown = Shown()

@@ -11,13 +11,14 @@ from uuid import UUID, uuid4
 import pytest
 from tests.builders import container_requested, lost, started, starting
 
+from calipso.api.memory import Memory
 from calipso.api.waiting import Following, Waiting
 from calipso.codec import Codec
 from calipso.commands.dispatch import cause_of
-from calipso.database import Database
+from calipso.database import SHOWN, Database
 from calipso.events.container import ContainerEvent, ContainerLost, ContainerStarted
 from calipso.events.envelope import Event, Page
-from calipso.parts import PARTS_DDL, Parts
+from calipso.parts import PARTS_DDL, Parts, Report
 from calipso.store import PostgresStore
 from calipso.vault import MemorySubjectKeys
 
@@ -118,3 +119,29 @@ async def test_what_was_stored_while_nobody_followed_hides_nothing_new(database:
         with waiting.following(new.container_id) as following:
             await store.add(started(old), new, started(new))
             assert await container_of(following, ContainerStarted) == new.container_id
+
+
+async def test_answers_are_known_until_a_projection_shows_something_new(database: Database, store: SlowStore) -> None:
+    parts = Parts(database)
+    memory: Memory[int] = Memory(lambda channel, _: channel == SHOWN, size=1, seconds=60)
+
+    async def tell(**positions: int) -> None:
+        reports = [Report(name=name, position=position, ok=True, detail="") for name, position in positions.items()]
+        await asyncio.to_thread(parts.report_all, reports)
+
+    async with listening(database, store) as waiting:
+        waiting.memories.append(memory)
+        await tell(containers=3)
+        await waiting.until_shown(["containers"], 3, "e")
+        memory.keep("question", 42, memory.rings)
+        for _ in range(4):  # more than one look for oneself in this time
+            await tell(containers=3)
+            await asyncio.sleep(0.4)
+            assert memory.recall("question") == 42
+        await tell(others=1, containers=2)
+        await waiting.until_shown(["others"], 1, "e")
+        assert memory.recall("question") is None
+        memory.keep("question", 43, memory.rings)
+        await tell(containers=4)
+        await waiting.until_shown(["containers"], 4, "e")
+        assert memory.recall("question") is None
