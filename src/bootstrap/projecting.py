@@ -14,10 +14,11 @@ from calipso.bootstrap.guacamole import guacamole_of
 from calipso.database import STORED
 from calipso.events.envelope import EventLog
 from calipso.parts import Report, Reporter
+from calipso.projections.pace import Pace
 from calipso.projections.protocol import Projection
 from calipso.projections.registry import read_models
 from calipso.projections.runner import Runner
-from calipso.projections.shared_log import SharedLog
+from calipso.projections.shared_log import KEPT, SharedLog
 from calipso.projections.together import GATHER_SECONDS, Group
 from calipso.proof import chain
 from calipso.proof.chain import Chain
@@ -56,6 +57,7 @@ async def project(backend: Backend) -> None:
     for runner in runners(backend, reporter.report, log):
         of_engines[runner.engine].append(runner)
     following = [(Group(each), asyncio.Event()) for each in of_engines.values()]
+    pace = Pace(lead=KEPT // 2)  # what is kept covers it, with the page in hand
 
     async def listen() -> None:
         async for channel, payload in backend.database.listen(STORED, gather=GATHER_SECONDS):
@@ -70,4 +72,4 @@ async def project(backend: Backend) -> None:
         tasks.create_task(reporter.run())
         tasks.create_task(Chain(backend.database).follow(partial(_report, reporter.report, chain.PART)))
         for group, woken in following:
-            tasks.create_task(group.follow(woken, stack.enter_context(ThreadPoolExecutor(1))))
+            tasks.create_task(group.follow(woken, pace, stack.enter_context(ThreadPoolExecutor(1))))

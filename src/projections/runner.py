@@ -11,7 +11,7 @@ from calipso.errors import CalipsoError, Unavailable
 from calipso.events.envelope import EventLog, Page
 from calipso.projections.protocol import Projection, move_positions
 
-BATCH = 500
+BATCH = 2000  # events: what a statement costs is shared by many, for those who are far behind
 _LAZY = 10_000
 
 _STOPPED = re.compile(r"stopped before position (\d+): ")

@@ -11,7 +11,7 @@ from cachetools import TLRUCache
 from calipso.errors import UnreadableEvent
 from calipso.events.envelope import EventLog, Page, Unreadable
 
-_KEPT = 16  # pages: as far as readers of different speed may be apart without reading twice
+KEPT = 8000  # events: as far as readers of different speed may be apart without reading twice
 _TOGETHER = 500  # events: small pages that follow each other are kept as one, for those who look seldom
 _SECONDS = 30.0  # names of people who were erased do not stay in memory
 
@@ -34,7 +34,9 @@ class SharedLog:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._pages: TLRUCache[int, _Kept] = TLRUCache(_KEPT, ttu=lambda _begin, kept, _now: kept.until)
+        self._pages: TLRUCache[int, _Kept] = TLRUCache(
+            KEPT, ttu=lambda _begin, kept, _now: kept.until, getsizeof=lambda kept: len(kept.page.events)
+        )
         self._newest = 0  # where the page begins that was kept last
         self._ends: set[int] = set()
 

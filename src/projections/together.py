@@ -14,6 +14,7 @@ import structlog
 
 from calipso.errors import UnreadableEvent
 from calipso.events.envelope import Page
+from calipso.projections.pace import Pace
 from calipso.projections.runner import OUTAGES, PoisonEvent, Runner, apply_together
 
 _log = structlog.get_logger()
@@ -46,10 +47,10 @@ class Group:
         kinds = [runner.kinds for runner in runners]
         self.kinds = None if None in kinds else frozenset().union(*(each for each in kinds if each is not None))
 
-    async def follow(self, woken: asyncio.Event, threads: Executor | None = None) -> None:
+    async def follow(self, woken: asyncio.Event, pace: Pace, threads: Executor | None = None) -> None:
         """Catch up whenever woken, at the latest every second; never ends by itself.
 
-        Works in `threads`, a page at a time; else in any thread.
+        Works in `threads`, a page at a time, else in any thread; keeps pace with others that catch up.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -57,6 +58,7 @@ class Group:
             began = time.monotonic()
             has_more = await loop.run_in_executor(threads, self.advance)
             taken = time.monotonic() - began
+            await pace.keep(self, self._position() if has_more else None)
             if not has_more:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_IDLE_SECONDS):
@@ -72,6 +74,10 @@ class Group:
         if not any(more):
             self._tell(now)
         return any(more)
+
+    def _position(self) -> int | None:
+        """How far all are that are in no trouble."""
+        return min((runner.seen for runner in self._runners if runner not in self._rests), default=None)
 
     def _divided(self, runners: Sequence[Runner]) -> tuple[Sequence[Runner], Sequence[Sequence[tuple[Runner, Page]]]]:
         """Who is to go on alone, and the pages of the others, by what they are."""

@@ -17,6 +17,7 @@ from calipso.database import Database
 from calipso.engines import engine_of, projecting_engine_of
 from calipso.events.envelope import Page, Recorded
 from calipso.events.user import Role, RoleGranted, RoleRevoked
+from calipso.projections.pace import Pace
 from calipso.projections.runner import BATCH, PoisonEvent, Runner
 from calipso.projections.shared_log import SharedLog
 from calipso.projections.tables import ReadModel, read_model_metadata
@@ -41,11 +42,11 @@ class Granted(ReadModel):
 
     def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
         self.batches.append(len(events))
-        for recorded in events:
-            if recorded.event.stream == self.poison:
-                message = "poison"
-                raise ValueError(message)
-            connection.execute(insert(_granted).values(event_id=recorded.id, role="auditor"))
+        rows = [{"event_id": recorded.id, "role": "auditor"} for recorded in events]
+        connection.execute(insert(_granted), rows)
+        if any(recorded.event.stream == self.poison for recorded in events):
+            message = "poison"
+            raise ValueError(message)
 
 
 @pytest.fixture
@@ -98,19 +99,19 @@ def rows(engine: Engine) -> set[UUID]:
 def test_rows_and_position_come_in_batches(
     runner: Runner, store: MemoryStore, engine: Engine, reports: list[tuple[int, bool, str]]
 ) -> None:
-    granted = write(store, 600)
-    assert runner.catch_up() == store.head() == 1200
+    granted = write(store, BATCH + 100)
+    assert runner.catch_up() == store.head() == 2 * BATCH + 200
     assert rows(engine) == set(granted)
-    assert runner.projection.batches == [250, 250, 100]  # type: ignore[attr-defined]
-    assert reports == [(500, True, ""), (1000, True, ""), (1200, True, "")]
-    assert runner.catch_up() == 1200
+    assert runner.projection.batches == [BATCH // 2, BATCH // 2, 100]  # type: ignore[attr-defined]
+    assert reports == [(position, True, "") for position in (BATCH, 2 * BATCH, store.head())]
+    assert runner.catch_up() == store.head()
     assert len(reports) == 3
 
 
 def test_who_takes_turns_applies_a_page_at_a_time(runner: Runner, store: MemoryStore) -> None:
-    write(store, 600)
+    write(store, BATCH + 100)
     assert [runner.advance() for _ in range(4)] == [True, True, True, False]
-    assert runner.projection.batches == [250, 250, 100]  # type: ignore[attr-defined]
+    assert runner.projection.batches == [BATCH // 2, BATCH // 2, 100]  # type: ignore[attr-defined]
 
 
 def test_events_of_no_interest_move_the_position_alone(runner: Runner, store: MemoryStore, engine: Engine) -> None:
@@ -136,7 +137,7 @@ def test_all_before_a_poison_event_is_applied_and_nothing_is_skipped(
 
 
 def test_two_runners_of_one_projection_do_everything_once(runner: Runner, store: MemoryStore, engine: Engine) -> None:
-    granted = write(store, 1500)
+    granted = write(store, 3 * BATCH)
     runners = [
         runner,
         *(
@@ -151,7 +152,7 @@ def test_two_runners_of_one_projection_do_everything_once(runner: Runner, store:
     for _ in range(3):
         asyncio.run(all_at_once())
         assert rows(engine) == set(granted)
-        granted += write(store, 300)
+        granted += write(store, BATCH)
     asyncio.run(all_at_once())
     assert rows(engine) == set(granted)
 
@@ -294,7 +295,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @contextlib.asynccontextmanager
 async def following(runner: Runner, woken: asyncio.Event):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    task = asyncio.create_task(Group([runner]).follow(woken))
+    task = asyncio.create_task(Group([runner]).follow(woken, Pace(lead=0)))
     try:
         yield
     finally:
@@ -306,7 +307,7 @@ async def test_following_ends_also_when_it_is_woken_in_the_same_moment(
     runner: Runner, reports: list[tuple[int, bool, str]]
 ) -> None:
     woken = asyncio.Event()
-    task = asyncio.create_task(Group([runner]).follow(woken))
+    task = asyncio.create_task(Group([runner]).follow(woken, Pace(lead=0)))
     await until(lambda: reports[:1] == [(0, True, "")])
     await asyncio.sleep(0.05)  # it waits to be woken by now; if not, it ends all the more
     woken.set()
