@@ -59,7 +59,7 @@ class Codec:
 
     def encode(self, event: Event, *, actor: str, correlation_id: UUID, causation_id: UUID) -> bytes:
         """The stored form of an event; makes the keys of its subjects where there never were any."""
-        topic, data = event.topic(), msgspec.to_builtins(event)
+        topic, data = event.topic(), dict(vars(event))
         sealers: dict[str, Sealer | None] = {}
         for name, subject_field in personal_fields(topic).items():
             if subject_field not in sealers:
