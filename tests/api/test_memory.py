@@ -236,7 +236,7 @@ async def test_an_answer_survives_a_restart_of_the_databases_connections(api: Ap
         for _ in range(3):
             with psycopg.connect(api.backend.settings.database_url, autocommit=True) as connection:
                 connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             async with session.get(f"/quota/{somebody}/") as answer:
