@@ -65,8 +65,10 @@ class Changes:
     def clear(self, column: Column[Any], value: object) -> None:
         """Let the table hold no row with this value in a column, also none that was not read."""
         self._cleared.setdefault(column.name, set()).add(value)
-        self._stored = {key: row for key, row in self._stored.items() if row[column.name] != value}
-        self._rows = {key: row for key, row in self._rows.items() if row is None or row[column.name] != value}
+        for key in [key for key, row in self._rows.items() if row is not None and row[column.name] == value]:
+            del self._rows[key]
+        for key in [key for key, row in self._stored.items() if row[column.name] == value]:
+            del self._stored[key]
 
     def write(self, connection: Connection) -> None:
         """Write what differs from what is stored."""
