@@ -1,7 +1,9 @@
 """A daemon of libvirt for the tests, with a pool of guests of one sector."""
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,15 +60,22 @@ def serving(folder: Path) -> Iterator[str]:
         "XDG_RUNTIME_DIR": str(folders["run"]),
         **{f"XDG_{name.upper()}_HOME": str(folders[name]) for name in ("config", "cache", "data", "state")},
     }
-    socket = folders["run"] / "libvirt" / "libvirt-sock"
+    place = folders["run"] / "libvirt" / "libvirt-sock"
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as daemon:
         try:
-            wait_until(socket.exists)
-            uri = f"qemu+unix:///session?socket={socket}"
+            wait_until(lambda: _answers(place))
+            uri = f"qemu+unix:///session?socket={place}"
             _make_pool(uri, folders["pool"])
             yield uri
         finally:
             daemon.terminate()
+
+
+def _answers(place: Path) -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(place))  # it is there a moment before anybody listens
+        return True
+    return False
 
 
 def _write_guests(folder: Path, pool: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_folder_that_is_away_there_is_told_by_its_name(
     monkeypatch.setattr("calipso.runtimes.virtual_machine.folders._CONNECT_SECONDS", 1)
     (open_root / "dead").mkdir()
     with dead_folder(open_root / "dead"):
-        refused(hypervisor, open_root / "dead", open_root, f"{open_root}/dead does not answer within 2 s", seconds=1)
+        refused(hypervisor, open_root / "dead", open_root, f"{open_root}/dead does not answer within 5 s", seconds=4)
 
 
 def test_a_hypervisor_that_does_not_let_us_in_is_told(hypervisor: str, open_root: Path) -> None:
