@@ -1,13 +1,14 @@
 """One installation for all acceptance tests, with two targets on one Docker Engine."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import docker
 import psycopg
 import pytest
 from docker.models.containers import Container
-from tests.acceptance.system import PASSWORD, System, free_port, system
+from tests.acceptance.system import PASSWORD, System, system
+from tests.conftest import find_free_port
 
 TINY = "calipso/tiny:1"
 IMAGES = {
@@ -37,7 +38,7 @@ TARGETS = json.dumps(
 @pytest.fixture(scope="session")
 def installation() -> Iterator[System]:
     """A running installation with users, an experiment with two sessions, and the test images."""
-    with system(CALIPSO_TARGETS=TARGETS, CALIPSO_CORS_ORIGIN_WHITELIST=f"localhost:{free_port()}") as made:
+    with system(CALIPSO_TARGETS=TARGETS, CALIPSO_CORS_ORIGIN_WHITELIST=f"localhost:{find_free_port()}") as made:
         made.start()
         fill(made)
         yield made
@@ -46,10 +47,11 @@ def installation() -> Iterator[System]:
 
 def fill(made: System) -> None:
     """Add what the tests need, by the command line."""
+    add = made.command_here
     for name in ("ada", "bob"):
-        made.command("users", "add", name, "--password-stdin", stdin=PASSWORD)
-    made.command("users", "add", "root", "--admin", "--password-stdin", stdin=PASSWORD)
-    made.command(
+        add("users", "add", name, "--password-stdin", stdin=PASSWORD)
+    add("users", "add", "root", "--admin", "--password-stdin", stdin=PASSWORD)
+    add(
         *("experiments", "add", "--public-number", "P1", "--title", "Tin", "--description", "Cold"),
         *("--beamline-code", "BL01", "--uid", "5001", "--gid", "5002"),
     )
@@ -58,24 +60,27 @@ def fill(made: System) -> None:
             str(made.folder / "datasets" / "p1"): {"bind": "/p1", "mode": "ro"},
             str(made.folder / "results" / "p1"): {"bind": "/p1", "mode": "rw"},
         }
-        made.command(
+        add(
             *("sessions", "add", "--public-number", "P1", "--session-number", number, "--start-date", "2026-11-20"),
             *("--end-date", "2026-11-23", "--subject", "Tin", "--body", "Cold", "--data-set-path", json.dumps(volumes)),
         )
-    made.command("members", "add", "--userlogin", "ada", "--public-number", "P1")
+    add("members", "add", "--userlogin", "ada", "--public-number", "P1")
     for name, (reference, protocol) in IMAGES.items():
-        add_image(made, name, reference, "--protocol", protocol, "--target", "docker-a", "--target", "docker-b")
-    made.command("images", "change", "token", "--logs-er", "token=[0-9a-f]+")
-    add_image(made, "never-matches", TINY, "--protocol", "", "--logs-er", "no such line", "--target", "docker-a")
-    add_image(made, "away", TINY, "--protocol", "http", "--target", "away")
-    made.command("images", "add", "link", "--image", "https://example.org/", "--resource-type", "static_link")
+        add(*adding(name, reference, "--protocol", protocol, "--target", "docker-a", "--target", "docker-b"))
+    add("images", "change", "token", "--logs-er", "token=[0-9a-f]+")
+    add(*adding("never-matches", TINY, "--protocol", "", "--logs-er", "no such line", "--target", "docker-a"))
+    add(*adding("away", TINY, "--protocol", "http", "--target", "away"))
+    add("images", "add", "link", "--image", "https://example.org/", "--resource-type", "static_link")
 
 
 def add_image(made: System, name: str, reference: str, *options: str) -> None:
     """Add an image of the docker runtime that takes little."""
-    made.command(
-        "images", "add", name, "--image", reference, "--cpu", "0.5", "--memory", "256M", "--hdd", "1G", *options
-    )
+    made.command(*adding(name, reference, *options))
+
+
+def adding(name: str, reference: str, *options: str) -> Sequence[str]:
+    """The command for that."""
+    return ("images", "add", name, "--image", reference, "--cpu", "0.5", "--memory", "256M", "--hdd", "1G", *options)
 
 
 def ours(made: System) -> list[Container]:

@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,17 +18,10 @@ from urllib.parse import quote
 
 import aiohttp
 import psutil
-from tests.conftest import PATIENCE, wait_until
+from tests.cli.conftest import run
+from tests.conftest import PATIENCE, find_free_port, wait_until
 
 PASSWORD = secrets.token_urlsafe(12)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @dataclass(kw_only=True)
@@ -40,7 +32,7 @@ class System:
     """
 
     folder: Path
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=find_free_port)
     env: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -130,6 +122,11 @@ class System:
         )
         assert result.returncode == 0, result.stderr
         return result.stdout
+
+    def command_here(self, *arguments: str, stdin: str = "") -> None:
+        """The same within this process, for what only prepares: a process of its own takes a second to begin."""
+        ended = run(self.environment, *arguments, "--data", self.data, stdin=stdin)
+        assert ended.status == 0, ended.err
 
     def addresses(self) -> dict[str, str]:
         """Where its embedded servers are."""

@@ -71,8 +71,8 @@ class Program:
         return found
 
 
-def run(environment: Mapping[str, str], *arguments: str | Path) -> Ended:
-    """Run the command line within this process, with these settings."""
+def run(environment: Mapping[str, str], *arguments: str | Path, stdin: str = "") -> Ended:
+    """Run the command line within this process, with the settings of this environment."""
     out, err = io.StringIO(), io.StringIO()
     status: object = 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -81,6 +81,7 @@ def run(environment: Mapping[str, str], *arguments: str | Path) -> Ended:
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setattr(sys, "argv", ["calipso", *map(str, arguments)])
+        patch.setattr(sys, "stdin", io.StringIO(stdin))
         try:
             main()
         except SystemExit as end:
