@@ -16,6 +16,7 @@ from uuid import uuid4
 import docker
 import psycopg
 import pytest
+import structlog
 from docker.errors import APIError, DockerException
 from hypothesis import HealthCheck, settings
 
@@ -79,6 +80,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             if datetime.fromisoformat(network.attrs["Created"][:19]).replace(tzinfo=UTC) > _BEGAN:
                 with contextlib.suppress(APIError):
                     network.remove()
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """What sets the logs up in this process binds them to a test's standard error: the next one has another."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
