@@ -1,6 +1,7 @@
 """Real servers for the tests: a private PostgreSQL for all of them, a database for each test that asks."""
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from random import randrange
 from uuid import uuid4
 
 import docker
@@ -23,7 +25,7 @@ from hypothesis import HealthCheck, settings
 from calipso.embedded import Embedded
 
 # a cluster is started once, whoever asks for it
-pytest_plugins = ["tests.hurry", "tests.runtimes.cluster"]
+pytest_plugins = ["tests.hurry", "tests.lanes", "tests.runtimes.cluster"]
 
 # examples are made slowly while other tests keep the processors busy
 settings.register_profile("calipso", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,6 +35,9 @@ PATIENCE = 300.0
 """Seconds that anything may take; whoever waits goes on as soon as it has come."""
 
 _BEGAN = datetime.now(UTC)
+# each worker has its own, below those that the kernel gives to whoever wants any
+_FIRST_PORT = 20_000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = itertools.islice(itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + 1000)), randrange(1000), None)
 _WITH_SERVERS = {
     "acceptance",
     "api",
@@ -73,7 +78,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     Only those that were made meanwhile, and in which nothing runs: an engine refuses to remove any other.
     """
-    if not any(item.get_closest_marker("docker") for item in getattr(session, "items", ())):
+    # the other worker may be about to use one; what has workers has no tests of its own
+    is_over = not hasattr(session.config, "workerinput")
+    has_workers = bool(session.config.getoption("numprocesses", None))
+    if not is_over or not (has_workers or any(item.get_closest_marker("docker") for item in session.items)):
         return
     with contextlib.suppress(DockerException), contextlib.closing(docker.from_env()) as engine:
         for network in engine.networks.list(filters={"label": "calipso.installation"}):
@@ -132,10 +140,7 @@ def free_port() -> int:
 
 def find_free_port() -> int:
     """Find a port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    return next(port for port in _PORTS if _is_free(port))
 
 
 @contextmanager
@@ -161,6 +166,13 @@ def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = PAT
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.01)
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def _answers(port: int) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import PATIENCE, wait_until
+from tests.conftest import PATIENCE, find_free_port, wait_until
 from tests.runtimes.certificates import Pair
 
 OPS = Path(__file__).parents[2] / "ops"
@@ -88,7 +88,7 @@ class Front:
 @contextmanager
 def apache(folder: Path, upstream: int, pair: Pair) -> Iterator[Front]:
     """Apache in front of a port of this machine, ended with the block."""
-    port, configuration = free_port(), folder / "apache.conf"
+    port, configuration = find_free_port(), folder / "apache.conf"
     configuration.write_text(
         _APACHE.format(
             folder=folder,
@@ -109,7 +109,7 @@ def apache(folder: Path, upstream: int, pair: Pair) -> Iterator[Front]:
 @contextmanager
 def nginx(folder: Path, upstream: int, pair: Pair) -> Iterator[Front]:
     """Nginx in front of a port of this machine, ended with the block."""
-    port, configuration, file = free_port(), folder / "nginx.conf", folder / "calipso.conf"
+    port, configuration, file = find_free_port(), folder / "nginx.conf", folder / "calipso.conf"
     text = (OPS / "nginx" / "calipso.conf").read_text()
     for example, here in {
         "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
@@ -124,14 +124,6 @@ def nginx(folder: Path, upstream: int, pair: Pair) -> Iterator[Front]:
     configuration.write_text(_NGINX.format(folder=folder, account=account, file=file))
     with _running(["nginx", "-p", folder, "-c", configuration], folder, port):
         yield Front(port=port, upstream=upstream)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager
