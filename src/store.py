@@ -167,8 +167,7 @@ class PostgresStore:
         stored = {type(event) for job in jobs for event in job.events}
         kinds = ",".join({each.kind for each in stored} | {each.topic() for each in stored})
         commands = _array(job.cause.command_id for job in jobs)
-        forms = _array(map(_hex, states))
-        parameters = (commands, *_arrays(events, 3), forms, *_arrays(guards, 3), kinds)
+        parameters = (commands, *_arrays(events, 3), list(states), *_arrays(guards, 3), kinds)
         with self._database.appending() as connection:
             return connection.cursor(row_factory=namedtuple_row).execute(APPEND, parameters, prepare=True).fetchall()
 
@@ -229,13 +228,8 @@ def _arrays(rows: Sequence[tuple[Any, ...]], width: int) -> list[str]:
 
 
 def _array(values: Iterable[int | str | UUID]) -> str:
-    """An array of values that need no quotes or have them; the library looks at each, and takes far longer."""
+    """An array of values that need no quotes; the library looks at each of them, and takes far longer."""
     return f"{{{','.join(map(str, values))}}}"
-
-
-def _hex(state: bytes) -> str:
-    """Bytes as they are written in an array."""
-    return f'"\\\\x{state.hex()}"'
 
 
 def _answers(jobs: Sequence[Append], rows: Sequence[Any]) -> Sequence[Sequence[Recorded] | StaleVersion]:

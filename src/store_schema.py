@@ -78,7 +78,7 @@ DROP_OLD_FUNCTION = "DROP FUNCTION IF EXISTS calipso_append(uuid, uuid[], text[]
 CLOSE_FUNCTION = "REVOKE EXECUTE ON ROUTINE calipso_append FROM PUBLIC"
 
 APPEND = (
-    "SELECT * FROM calipso_append(%t::uuid[], %t::integer[], %t::uuid[], %t::text[], %t::bytea[],"
+    "SELECT * FROM calipso_append(%t::uuid[], %t::integer[], %t::uuid[], %t::text[], %b::bytea[],"
     " %t::integer[], %t::uuid[], %t::bigint[], %t)"
 )
 
