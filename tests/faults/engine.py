@@ -202,6 +202,9 @@ class Engine:
             for container in client.containers(all=True):
                 client.remove_container(container["Id"], force=True, v=True)
             for network in client.networks(filters={"type": "custom"}):
+                # an engine that was killed while it removed a container may still hold its place in the network
+                for held in client.inspect_network(network["Id"])["Containers"].values():
+                    client.disconnect_container_from_network(held["Name"], network["Id"], force=True)
                 client.remove_network(network["Id"])
 
     def _end_all(self) -> None:
