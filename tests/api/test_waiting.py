@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.builders import container_requested, lost, started, starting
+from tests.conftest import wait_until
 
 from calipso.api.memory import Memory
 from calipso.api.waiting import Following, Waiting
@@ -18,7 +19,7 @@ from calipso.commands.dispatch import cause_of
 from calipso.database import SHOWN, Database
 from calipso.events.container import ContainerEvent, ContainerLost, ContainerStarted
 from calipso.events.envelope import Event, Page
-from calipso.parts import PARTS_DDL, Parts, Report
+from calipso.parts import PARTS_DDL, Part, Parts, Report
 from calipso.store import PostgresStore
 from calipso.vault import MemorySubjectKeys
 
@@ -121,8 +122,17 @@ async def test_what_was_stored_while_nobody_followed_hides_nothing_new(database:
             assert await container_of(following, ContainerStarted) == new.container_id
 
 
-async def test_answers_are_known_until_a_projection_shows_something_new(database: Database, store: SlowStore) -> None:
-    parts = Parts(database)
+async def test_answers_are_known_until_a_projection_shows_something_new(
+    database: Database, store: SlowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, looked, look = Parts(database), 0, Parts.all
+
+    def counted(self: Parts) -> Sequence[Part]:
+        nonlocal looked
+        looked += 1
+        return look(self)
+
+    monkeypatch.setattr(Parts, "all", counted)
     memory: Memory[int] = Memory(lambda channel, _: channel == SHOWN, size=1, seconds=60)
 
     async def tell(**positions: int) -> None:
@@ -134,10 +144,10 @@ async def test_answers_are_known_until_a_projection_shows_something_new(database
         await tell(containers=3)
         await waiting.until_shown(["containers"], 3, "e")
         memory.keep("question", 42, memory.rings)
-        for _ in range(4):  # more than one look for oneself in this time
-            await tell(containers=3)
-            await asyncio.sleep(0.4)
-            assert memory.recall("question") == 42
+        enough = looked + 2
+        await tell(containers=3)
+        await asyncio.to_thread(wait_until, lambda: looked >= enough, "the second look for oneself")
+        assert memory.recall("question") == 42
         await tell(others=1, containers=2)
         await waiting.until_shown(["others"], 1, "e")
         assert memory.recall("question") is None
