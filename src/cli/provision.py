@@ -8,7 +8,7 @@ from calipso.bootstrap import provisioning
 from calipso.cli.common import Data
 from calipso.cli.processes import run, serving
 
-_NICENESS = 10  # a tenth of the share of the others
+NICENESS = 10  # a tenth of the share of the others
 
 
 def provision(
@@ -16,5 +16,5 @@ def provision(
     data: Data = None,
 ) -> None:
     """Provision and reconcile the containers of one target; any number may run for each."""
-    with serving(data, niceness=_NICENESS) as backend:
+    with serving(data, niceness=NICENESS) as backend:
         run(provisioning.provision(backend, target))

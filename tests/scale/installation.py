@@ -28,7 +28,6 @@ from calipso.events.values import ImageSpec, Protocol, Resources, Runtime
 TARGET, IMAGE = "memory", "desktop"
 LIMIT = 3  # containers of one user
 _FILLERS = 4
-_MAKERS_OF_WORK = ("api", "provision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +76,6 @@ class ScaledOut(Installation):
                 self.processes = [world, *self._parts()]
                 for process in self.processes[1:]:
                     process.start()
-                    if process.name.startswith(_MAKERS_OF_WORK):
-                        for each in process.tree:  # as `calipso serve` has it
-                            each.nice(5)
                 wait_until(self._is_well, "every part to be well")
                 yield self
             finally:
