@@ -1,10 +1,12 @@
 """Gathers what waits to be stored: what several threads put at one time goes into one transaction.
 
 One thread at a time leads: it takes what waits, stores it, and hands over to the first of those that came meanwhile.
-So a thread that is alone waits for nobody, and under load a commit to disk serves many.
+So a thread that is alone waits for nobody, and under load a commit to disk serves many. Threads that were just answered
+often ask again at once: a patient leader lets them run first, so that one transaction serves all of them.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,6 +40,7 @@ R = TypeVar("R")
 class _Waiting(Generic[J, R]):
     job: J
     wake: Callable[[], object]
+    is_thread: bool
     leads: bool = False
     answer: R | Exception | None = None
 
@@ -69,13 +72,19 @@ class Gatherer(Generic[J, R]):
     Args:
         store: stores jobs, all in one transaction, and gives the answer to each; a `CalipsoError` of one of them is its
             answer, and hinders no other. None says that it must be tried again, with those that come next.
+        is_patient: whether a leader lets threads that were just answered come first. That pays where most of the work
+            is the interpreter's; where it is the server's, half of the threads come while it works for the others.
     """
 
-    def __init__(self, store: Callable[[Sequence[J]], Sequence[R | CalipsoError | None]]) -> None:
+    def __init__(
+        self, store: Callable[[Sequence[J]], Sequence[R | CalipsoError | None]], *, is_patient: bool = False
+    ) -> None:
         self._store = store
+        self._is_patient = is_patient
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting[J, R]] = deque()
         self._is_led = False
+        self._expected = 0
         self._leader = ThreadPoolExecutor(1, "gatherer")
 
     def put(self, job: J) -> R:
@@ -86,7 +95,7 @@ class Gatherer(Generic[J, R]):
         """
         asleep = threading.Lock()  # who wakes it releases it: that takes a fraction of what an event does
         asleep.acquire()
-        own: _Waiting[J, R] = _Waiting(job, asleep.release)
+        own: _Waiting[J, R] = _Waiting(job, asleep.release, is_thread=True)
         if not self._join(own):
             asleep.acquire()
         if own.leads:
@@ -106,7 +115,7 @@ class Gatherer(Generic[J, R]):
             else:
                 future.set_result(own.answer)
 
-        own: _Waiting[J, R] = _Waiting(job, wake)
+        own: _Waiting[J, R] = _Waiting(job, wake, is_thread=False)
         if self._join(own):
             wake()
         return future
@@ -127,6 +136,8 @@ class Gatherer(Generic[J, R]):
     def _lead(self, own: _Waiting[J, R]) -> None:
         """Store until the leader's own job is answered, which is in every batch: it waits the longest."""
         while own.answer is None:
+            if self._is_patient:
+                self._let_come()
             with self._lock:
                 batch = self._take()
             answers: Sequence[R | Exception | None] = [Unavailable("the event store", "interrupted") for _ in batch]
@@ -141,10 +152,17 @@ class Gatherer(Generic[J, R]):
         for waiting, answer in answered:
             waiting.answer = answer
         if own.answer is not None:
+            back = sum(waiting.is_thread for waiting, answer in answered if answer is not None)
+            self._expected = len(self._waiting) + back
             self._hand_over()
         for waiting, answer in answered:
             if answer is not None:
                 waiting.wake()
+
+    def _let_come(self) -> None:
+        """Give the interpreter to others, as often as threads are expected that are not back; wait for none of them."""
+        for _ in range(self._expected - len(self._waiting)):
+            time.sleep(0)
 
     def _take(self) -> list[_Waiting[J, R]]:
         """The first of those that wait that do not touch one stream, in their order; the others stay, in theirs."""

@@ -74,7 +74,7 @@ class Orders:
         self._store = store
         self._states = states
         self._decide = decide
-        self._gatherer: Gatherer[Order, Order] = Gatherer(self._obey)
+        self._gatherer: Gatherer[Order, Order] = Gatherer(self._obey, is_patient=True)
 
     def obey(self, command: object, cause: Cause) -> Order:
         """Decide a command and store what it changes; other outcomes are decided on what is stored now.

@@ -1,6 +1,8 @@
 """What several threads store at one time goes into one transaction, and each gets its own answer."""
 
+import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -201,3 +203,22 @@ def test_many_threads_and_many_jobs_all_are_answered() -> None:
     assert answers == names == [future.result(60) for future in submitted]
     assert sum(sizes) == 6000
     assert max(sizes) <= 5
+
+
+def test_a_patient_leader_serves_those_too_who_were_just_answered() -> None:
+    def mean_size(*, is_patient: bool) -> float:
+        sizes: list[int] = []
+
+        def store(jobs: Sequence[Job]) -> Sequence[str]:
+            sizes.append(len(jobs))
+            time.sleep(0.001)  # the server works, and the interpreter is free
+            return [job.name for job in jobs if sum(range(20_000))]
+
+        gatherer: Gatherer[Job, str] = Gatherer(store, is_patient=is_patient)
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(8):
+                pool.submit(lambda: [gatherer.put(Job("again")) for _ in range(50)])
+        assert sum(sizes) == 400
+        return statistics.mean(sizes)
+
+    assert mean_size(is_patient=True) > 1.2 * mean_size(is_patient=False)
