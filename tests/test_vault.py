@@ -1,13 +1,17 @@
 """One contract for the keys of subjects, bound to memory and to PostgreSQL."""
 
+import hmac
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
 
+from calipso.commands.dispatch import cause_of
 from calipso.credentials import KEY_BYTES, MasterKeys
 from calipso.database import Database
+from calipso.events.naming import Naming, new_id
 from calipso.vault import (
     SUBJECT_KEYS_DDL,
     MemorySubjectKeys,
@@ -122,3 +126,15 @@ def test_what_was_sealed_is_unsealed_in_its_place_only() -> None:
     for other_key, place in ((key, "user.uid"), (b"\4" * KEY_BYTES, "user.name")):
         with pytest.raises(ValueError, match=f"{place} cannot be read"):
             Sealer(other_key).unseal(place, box)
+
+
+def test_what_every_command_does_never_lets_go_of_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bytes:
+        pytest.fail("a thread beside a busy one would wait for milliseconds")
+
+    monkeypatch.setattr(os, "urandom", refuse)  # uuid4 asks it too
+    monkeypatch.setattr(hmac, "digest", refuse)
+    sealer, naming = Sealer(b"\1" * KEY_BYTES), Naming(b"\2" * KEY_BYTES)
+    assert len({sealer.seal("label", "mine") for _ in range(100)}) == 100
+    assert len({new_id() for _ in range(100)} | {cause_of("user").command_id for _ in range(100)}) == 200
+    assert {each.version for each in (new_id(), naming.user_name("ada"))} == {4, 5}

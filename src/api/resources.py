@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sanic import Blueprint, HTTPResponse, Request
 
@@ -26,7 +26,7 @@ from calipso.errors import Conflict, ContainerNotStarted, Invalid, NotFound, Not
 from calipso.events import container as facts
 from calipso.events.container import State
 from calipso.events.envelope import Recorded
-from calipso.events.naming import Naming
+from calipso.events.naming import Naming, new_id
 from calipso.events.user import User
 from calipso.projections import containers
 from calipso.projections.registry import GUACAMOLE
@@ -140,7 +140,7 @@ async def _command(request: Request, username: str, experiment: str, public_name
     else:
         await confirm_membership(request, user_id, name, wanted.session)
     return RequestContainer(
-        container_id=uuid4(),
+        container_id=new_id(),
         user_id=user_id,
         image_id=image_id,
         image_name=public_name,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from calipso.commands import audit, container, experiment, image, provided, quota, request, target, user
 from calipso.commands.handling import HANDLERS, Circumstances, Fold
@@ -18,6 +18,7 @@ from calipso.commands.snapshots import NoSnapshots, Snapshots
 from calipso.commands.states import CACHED_STREAMS, Reading, States
 from calipso.commands.store import Cause, Store
 from calipso.events.envelope import Event, Recorded
+from calipso.events.naming import new_id
 from calipso.events.refusals import ContainerRequestRefused
 
 __all__ = [
@@ -42,7 +43,7 @@ _REFUSALS_PERIOD = timedelta(minutes=1)
 
 def cause_of(actor: str, *, correlation_id: UUID | None = None, causation_id: UUID | None = None) -> Cause:
     """The cause of a command that is issued for the first time."""
-    command_id = uuid4()
+    command_id = new_id()
     correlation = correlation_id or command_id
     return Cause(
         command_id=command_id, actor=actor, correlation_id=correlation, causation_id=causation_id or correlation

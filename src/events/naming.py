@@ -1,6 +1,10 @@
-"""Stream keys. A natural key becomes a keyed hash, so that two writers of one name collide on its first version."""
+"""Keys of streams, and ids.
+
+A natural key becomes a keyed hash, so that two writers of one name collide on its first version.
+"""
 
 import hmac
+import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID, uuid5
@@ -14,8 +18,9 @@ class Naming:
 
     def _uuid(self, kind: str, name: str) -> UUID:
         # a command line may hold bytes that are no characters: decisions refuse the name, and must be reached for it
-        digest = hmac.digest(self.key, f"{kind}\0{name}".encode(errors="surrogateescape"), "sha256")
-        return UUID(bytes=digest[:16], version=5)
+        named = f"{kind}\0{name}".encode(errors="surrogateescape")
+        # `hmac.digest` lets go of the interpreter, which a thread beside a busy one gets back after milliseconds
+        return UUID(bytes=hmac.new(self.key, named, "sha256").digest()[:16], version=5)
 
     @lru_cache(maxsize=10_000)  # noqa: B019 - a process has one of these
     def image(self, name: str) -> UUID:
@@ -37,6 +42,15 @@ class Naming:
     def target(self, name: str) -> UUID:
         """The stream of the target `name`."""
         return self._uuid("target", name)
+
+
+def new_id() -> UUID:
+    """A random uuid (version 4).
+
+    From OpenSSL's generator, which the system seeds and which begins anew in a process that was forked: that of the
+    system, which `uuid.uuid4` asks, lets go of the interpreter.
+    """
+    return UUID(bytes=ssl.RAND_bytes(16), version=4)
 
 
 def parse_uuid(text: str) -> UUID | None:
