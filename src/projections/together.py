@@ -15,13 +15,15 @@ import structlog
 from calipso.errors import UnreadableEvent
 from calipso.events.envelope import Page
 from calipso.projections.pace import Pace
-from calipso.projections.runner import OUTAGES, PoisonEvent, Runner, apply_together
+from calipso.projections.runner import BATCH, OUTAGES, PoisonEvent, Runner, apply_together
 
 _log = structlog.get_logger()
 
 _IDLE_SECONDS = 1.0
 GATHER_SECONDS = 0.005  # what comes together is applied together
 _LONGEST_GATHER_SECONDS = 0.01  # where a batch takes long, more comes together
+_PAGE_SECONDS = 1.0  # requests wait as long as what they wait for comes nearer, which each page tells
+_LEAST_PAGE = 100
 _HEARTBEAT_SECONDS = 5.0
 _OUTAGE_SECONDS = 1.0
 _POISON_SECONDS = 30.0
@@ -44,6 +46,7 @@ class Group:
         self._runners = runners
         self._rests: dict[Runner, float] = {}  # who is in trouble, and until when nothing is tried
         self._told: dict[Runner, float] = {}  # when who told last that it lives
+        self._page = BATCH  # the most events of the next one
         kinds = [runner.kinds for runner in runners]
         self.kinds = None if None in kinds else frozenset().union(*(each for each in kinds if each is not None))
 
@@ -67,10 +70,12 @@ class Group:
 
     def advance(self) -> bool:
         """Apply at most one page of each projection, and give whether there may be more; blocking."""
-        now = time.monotonic()
+        now, begun = time.monotonic(), {runner: runner.seen for runner in self._runners}
         self._rests = {runner: until for runner, until in self._rests.items() if until > now}
         alone, together = self._divided([runner for runner in self._runners if runner not in self._rests])
         more = [*map(self._apply_alone, alone), *map(self._apply, together)]
+        applied = max(runner.seen - seen for runner, seen in begun.items())
+        self._page = next_page(self._page, applied, time.monotonic() - now)
         if not any(more):
             self._tell(now)
         return any(more)
@@ -84,7 +89,7 @@ class Group:
         alone, together = [], defaultdict(list)
         for runner in runners:
             try:
-                page = None if runner.is_careful else runner.look()
+                page = None if runner.is_careful else runner.look(self._page)
             except OUTAGES as error:
                 self._rest(runner, error)
             except UnreadableEvent:
@@ -128,3 +133,16 @@ class Group:
                 runner.tell()
                 self._told[runner] = now
                 runner.forget()
+
+
+def next_page(most: int, applied: int, seconds: float) -> int:
+    """How many events the next page may have: long ones cost least, as long as they do not take too long.
+
+    Args:
+        most: how many the last page could have had.
+        applied: how many it had.
+        seconds: that it took.
+    """
+    if seconds > _PAGE_SECONDS:
+        return min(BATCH, max(_LEAST_PAGE, applied // 2))
+    return min(BATCH, 2 * most) if seconds < _PAGE_SECONDS / 4 else most

@@ -17,11 +17,12 @@ from calipso.database import Database
 from calipso.engines import engine_of, projecting_engine_of
 from calipso.events.envelope import Page, Recorded
 from calipso.events.user import Role, RoleGranted, RoleRevoked
+from calipso.projections import together
 from calipso.projections.pace import Pace
 from calipso.projections.runner import BATCH, PoisonEvent, Runner
 from calipso.projections.shared_log import SharedLog
 from calipso.projections.tables import ReadModel, read_model_metadata
-from calipso.projections.together import Group
+from calipso.projections.together import Group, next_page
 from calipso.store_memory import MemoryStore
 from calipso.vault import MemorySubjectKeys
 
@@ -285,6 +286,33 @@ def test_a_connection_that_the_server_has_left_is_replaced(database_url: str) ->
     for each in (engine, other):
         each.dispose()
     database.close()
+
+
+@pytest.mark.parametrize(
+    ("most", "applied", "seconds", "wanted"),
+    [
+        (2000, 2000, 1.2, 1000),
+        (2000, 450, 1.2, 225),
+        (300, 150, 9.0, 100),
+        (300, 300, 0.5, 300),
+        (300, 300, 0.2, 600),
+        (1500, 3, 0.01, 2000),
+    ],
+)
+def test_pages_are_as_long_as_they_may_take(most: int, applied: int, seconds: float, wanted: int) -> None:
+    assert next_page(most, applied, seconds) == wanted
+
+
+def test_pages_that_take_too_long_get_shorter(
+    runner: Runner, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "_PAGE_SECONDS", 0.0)
+    write(store, 2 * BATCH)
+    group = Group([runner])
+    while group.advance():
+        pass
+    assert runner.seen == store.head() == 4 * BATCH
+    assert runner.projection.batches[:4] == [1000, 500, 250, 125]  # type: ignore[attr-defined]
 
 
 async def until(condition: Callable[[], bool]) -> None:
