@@ -18,6 +18,7 @@ from calipso.errors import CalipsoError, Unavailable
 
 _MOST = 64  # in one transaction
 _LOOKED_THROUGH = 256  # of those that wait, for one transaction
+_MOMENT_SECONDS = 0.005  # as long as a busy thread keeps the interpreter from one that wants it
 
 
 class Job(Protocol):
@@ -160,8 +161,11 @@ class Gatherer(Generic[J, R]):
                 waiting.wake()
 
     def _let_come(self) -> None:
-        """Give the interpreter to others, as often as threads are expected that are not back; wait for none of them."""
+        """Give the interpreter to others for a moment, at most as often as threads are expected that are not back."""
+        end = time.monotonic() + _MOMENT_SECONDS
         for _ in range(self._expected - len(self._waiting)):
+            if time.monotonic() > end:
+                return
             time.sleep(0)
 
     def _take(self) -> list[_Waiting[J, R]]:
