@@ -107,10 +107,19 @@ def test_it_ends_well_when_the_user_ends_it(running: Container) -> None:
     wait_for_log(running, "the user ended the desktop")
 
 
-def test_it_fails_when_the_server_dies(running: Container) -> None:
-    running.exec_run(["pkill", "-9", "Xvnc"])
+@pytest.mark.parametrize("death", ["pkill -9 Xvnc", "pkill -9 jwm; pkill -9 Xvnc"])
+def test_it_fails_when_the_server_dies(running: Container, death: str) -> None:
+    wait_until(lambda: has_terminal(running))
+    running.exec_run(["sh", "-c", death])
     assert exit_code(running) == 1
     wait_for_log(running, "the VNC server ended")  # the engine may tell the end before the last line
+
+
+def test_it_fails_when_the_window_manager_dies(running: Container) -> None:
+    wait_until(lambda: has_terminal(running))
+    running.exec_run(["pkill", "-9", "jwm"])
+    assert exit_code(running) == 1
+    wait_for_log(running, "the window manager ended with exit code 137")
 
 
 def test_the_health_check_passes(running: Container) -> None:
