@@ -70,11 +70,12 @@ class Group:
 
     def advance(self) -> bool:
         """Apply at most one page of each projection, and give whether there may be more; blocking."""
-        now, begun = time.monotonic(), {runner: runner.seen for runner in self._runners}
+        now = time.monotonic()
+        before = {runner: runner.seen for runner in self._runners}
         self._rests = {runner: until for runner, until in self._rests.items() if until > now}
         alone, together = self._divided([runner for runner in self._runners if runner not in self._rests])
         more = [*map(self._apply_alone, alone), *map(self._apply, together)]
-        applied = max(runner.seen - seen for runner, seen in begun.items())
+        applied = max(runner.seen - seen for runner, seen in before.items())
         self._page = next_page(self._page, applied, time.monotonic() - now)
         if not any(more):
             self._tell(now)
