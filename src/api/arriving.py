@@ -29,10 +29,10 @@ _BODY_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded"
 
 
 class Request(SanicRequest):
-    """A request whose `ctx` has from its beginning `caller`, `known`, `correlation_id`, `began`, `origin` and `task`.
+    """A request whose `ctx` has from its beginning `caller`, `known`, `correlation_id`, `began` and `origin`.
 
-    `began` is a time of the performance counter, `task` the task that serves the request. `origin` is found out by
-    `proxies.find_origin`; one that could not be read has none. `rings` and `is_repeatable` are for `ready`.
+    `began` is a time of the performance counter. `origin` is found out by `proxies.find_origin`; one that could not be
+    read has none. `rings` and `is_repeatable` are for `ready`.
 
     Raises:
         BadRequest: where it ends, or to which host it goes, could be read in two ways.
@@ -84,7 +84,6 @@ class Request(SanicRequest):
             correlation_id=request_id(),
             began=time.perf_counter(),
             origin=Origin(),
-            task=asyncio.current_task(),
             rings=0,
             is_repeatable=False,
         )

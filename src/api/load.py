@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Gauge
 from sanic import Request
+from sanic.exceptions import SanicException
 from sanic.http import Http
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
@@ -74,6 +75,12 @@ class Protocol(WebSocketProtocol):
         """Whether there are more connections than are served."""
         most: int = self.app.ctx.calipso.backend.settings.max_connections
         return len(self.connections) > most
+
+    def end_request(self, error: SanicException) -> None:
+        """Answer the request that is handled with an error, as the library itself does at its response timeout."""
+        if self._task is not None:
+            self.http.exception = error
+            self._task.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note of the end of a connection that was served."""

@@ -134,9 +134,7 @@ async def _stop(server: AsyncioServer) -> None:
     await _let_finish(server, _FINISH_SECONDS)
     for connection in set(server.connections):
         if connection.http and connection.http.stage is Stage.HANDLER:
-            # as the library itself does at its response timeout
-            connection.http.exception = ServiceUnavailable("the server is stopping")
-            connection.http.request.ctx.task.cancel()
+            connection.end_request(ServiceUnavailable("the server is stopping"))
         else:
             connection.abort()
     await _let_finish(server, _CUT_SECONDS)

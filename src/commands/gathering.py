@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -40,7 +41,7 @@ R = TypeVar("R")
 @dataclass(eq=False)
 class _Waiting(Generic[J, R]):
     job: J
-    wake: Callable[[], object]
+    wake: Callable[["_Waiting[J, R]"], object]  # is told who it is for: one that knew would be garbage with it
     is_thread: bool
     leads: bool = False
     answer: R | Exception | None = None
@@ -96,7 +97,7 @@ class Gatherer(Generic[J, R]):
         """
         asleep = threading.Lock()  # who wakes it releases it: that takes a fraction of what an event does
         asleep.acquire()
-        own: _Waiting[J, R] = _Waiting(job, asleep.release, is_thread=True)
+        own: _Waiting[J, R] = _Waiting(job, lambda _: asleep.release(), is_thread=True)
         if not self._join(own):
             asleep.acquire()
         if own.leads:
@@ -107,19 +108,18 @@ class Gatherer(Generic[J, R]):
         """Store a job; no thread waits for it, and a thread of the gatherer's own leads when its turn has come."""
         future: Future[R] = Future()
         future.set_running_or_notify_cancel()  # nobody can call it back
-
-        def wake() -> None:
-            if own.answer is None:
-                self._lead_for(own)
-            elif isinstance(own.answer, Exception):
-                future.set_exception(own.answer)
-            else:
-                future.set_result(own.answer)
-
-        own: _Waiting[J, R] = _Waiting(job, wake, is_thread=False)
+        own: _Waiting[J, R] = _Waiting(job, partial(self._go_on, future), is_thread=False)
         if self._join(own):
-            wake()
+            own.wake(own)
         return future
+
+    def _go_on(self, future: Future[R], own: _Waiting[J, R]) -> None:
+        if own.answer is None:
+            self._lead_for(own)
+        elif isinstance(own.answer, Exception):
+            future.set_exception(own.answer)
+        else:
+            future.set_result(own.answer)
 
     def _join(self, own: _Waiting[J, R]) -> bool:
         """Wait behind the others; whether there are none, so that it leads."""
@@ -158,7 +158,7 @@ class Gatherer(Generic[J, R]):
             self._hand_over()
         for waiting, answer in answered:
             if answer is not None:
-                waiting.wake()
+                waiting.wake(waiting)
 
     def _let_come(self) -> None:
         """Give the interpreter to others for a moment, at most as often as threads are expected that are not back."""
@@ -198,4 +198,4 @@ class Gatherer(Generic[J, R]):
             else:
                 first.leads = True
         if first is not None:
-            first.wake()
+            first.wake(first)

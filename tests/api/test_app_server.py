@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import http.client
 import os
 import secrets
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -17,10 +19,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from sanic import Blueprint, HTTPResponse, Request
 from tests.api.conftest import PASSWORD, Api, basic, served
 from tests.conftest import PATIENCE, wait_until
 
-from calipso.api.app import create_app
+from calipso.api.app import BLUEPRINTS, create_app
 from calipso.api.server import listening, runner, serving
 from calipso.backend import Backend
 from calipso.commands.image import AddImage
@@ -134,6 +137,30 @@ def test_connections_accepted_at_the_very_end_are_closed(turns: int, backend: Ba
         connection.settimeout(PATIENCE)
         assert connection.recv(1) == b""
     gc.collect()  # tells of a transport that was left open
+
+
+def test_requests_leave_no_garbage(make_backend: Callable[..., Backend]) -> None:
+    made, requests = make_backend(guacamole_database_url=""), []
+    blueprint = Blueprint("taking")
+
+    @blueprint.get("/taken/", ctx_open=True)
+    async def take(request: Request) -> HTTPResponse:
+        requests.append(weakref.ref(request))
+        return HTTPResponse()
+
+    gc.disable()
+    try:
+        with served(made, projecting=False, blueprints=[*BLUEPRINTS, blueprint]) as api:
+            connection = http.client.HTTPConnection(str(urlsplit(api.url).netloc))
+            for _ in range(3):
+                connection.request("GET", "/taken/")
+                assert connection.getresponse().read() == b""
+            connection.close()
+            assert len(requests) == 3
+            wait_until(lambda: not any(request() for request in requests), "all requests to be let go")
+    finally:
+        gc.enable()
+        made.close()
 
 
 async def test_held_requests_are_told_when_it_ends(

@@ -1,6 +1,8 @@
 """What many threads of a process ask at one time is decided and stored together, and each gets its own answer."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from tests.commands.requests import ask_own
 from tests.commands.scenario import ADA_REGISTERED, BOB, DESKTOP_ADDED, LIMITS, NOW, POLICY
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE, wait_until
 
 from calipso.codec import Codec
 from calipso.commands.dispatch import Dispatcher, cause_of
@@ -137,3 +139,15 @@ def test_a_store_that_is_away_is_told_to_all(store: HeldStore, dispatcher: Dispa
     with waiting_behind_one(store, dispatcher, [own(event.user_id) for event in OTHERS]) as futures:
         store.is_away = True
     assert {str(future.exception()) for future in futures} == {"the event store is not available: away"}
+
+
+def test_what_was_answered_leaves_no_garbage(store: HeldStore, dispatcher: Dispatcher) -> None:
+    store.gate.set()
+    gc.disable()
+    try:
+        future = dispatcher._orders.submit(own(BOB), cause_of("service:test"))
+        order = weakref.ref(future.result(PATIENCE))
+        del future
+        wait_until(lambda: order() is None, "the thread that led to let go of it")
+    finally:
+        gc.enable()
