@@ -15,6 +15,9 @@ from calipso.cli.common import running
 from calipso.errors import CalipsoError
 from calipso.supervisor import watch_parent
 
+# how far these give way to the API where processors are scarce, as `nice` has it: to a third and a tenth of its share
+NICENESS_OF_SHOWING, NICENESS_OF_MAKING = 5, 10
+
 _THREADS = 64
 # the library's 700 is less than one page of events or a few held requests: each of its collections found them all alive
 _YOUNG = 20_000

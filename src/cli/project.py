@@ -2,10 +2,10 @@
 
 from calipso.bootstrap import projecting
 from calipso.cli.common import Data
-from calipso.cli.processes import run, serving
+from calipso.cli.processes import NICENESS_OF_SHOWING, run, serving
 
 
 def project(data: Data = None) -> None:
     """Keep the read models and Guacamole's tables up to date."""
-    with serving(data) as backend:
+    with serving(data, niceness=NICENESS_OF_SHOWING) as backend:
         run(projecting.project(backend))

@@ -6,9 +6,7 @@ import typer
 
 from calipso.bootstrap import provisioning
 from calipso.cli.common import Data
-from calipso.cli.processes import run, serving
-
-NICENESS = 10  # a tenth of the share of the others
+from calipso.cli.processes import NICENESS_OF_MAKING, run, serving
 
 
 def provision(
@@ -16,5 +14,5 @@ def provision(
     data: Data = None,
 ) -> None:
     """Provision and reconcile the containers of one target; any number may run for each."""
-    with serving(data, niceness=NICENESS) as backend:
+    with serving(data, niceness=NICENESS_OF_MAKING) as backend:
         run(provisioning.provision(backend, target))

@@ -7,12 +7,12 @@ import typer
 
 from calipso.bootstrap import relaying
 from calipso.cli.common import Data, confirm, running
-from calipso.cli.processes import run, serving
+from calipso.cli.processes import NICENESS_OF_MAKING, run, serving
 
 
 def relay(data: Data = None) -> None:
     """Publish stored events to NATS; of several, one is active."""
-    with serving(data) as backend:
+    with serving(data, niceness=NICENESS_OF_MAKING) as backend:  # what it publishes is what they make
         run(relaying.relay(backend))
 
 

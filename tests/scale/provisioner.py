@@ -9,14 +9,13 @@ from tests.scale.world import DistantRuntime
 
 from calipso.backend import Backend
 from calipso.bootstrap import provisioning
-from calipso.cli.processes import run, serving
-from calipso.cli.provision import NICENESS
+from calipso.cli.processes import NICENESS_OF_MAKING, run, serving
 from calipso.runtimes.protocol import Target
 
 
 def main() -> None:
     """Serve the target until told to end."""
-    with serving(None, niceness=NICENESS) as backend:
+    with serving(None, niceness=NICENESS_OF_MAKING) as backend:
         run(provisioning.provision(backend, sys.argv[1], make_runtime=_runtime))
 
 
