@@ -12,7 +12,7 @@ from calipso.cli.processes import NICENESS_OF_MAKING, run, serving
 
 def relay(data: Data = None) -> None:
     """Publish stored events to NATS; of several, one is active."""
-    with serving(data, niceness=NICENESS_OF_MAKING) as backend:  # what it publishes is what they make
+    with serving(data, niceness=NICENESS_OF_MAKING) as backend:  # what it publishes makes the provisioners work
         run(relaying.relay(backend))
 
 
