@@ -1,6 +1,8 @@
 """Connections to PostgreSQL: what lets their loss be noticed, and the pool of those to the store."""
 
 import select
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -20,6 +22,9 @@ NOTICED_BY_SERVER = "; ".join(
         f"SET idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'",
     ]
 ).encode()
+# the store's statements differ in keys alone, and the server would plan most of them anew each time, which takes longer
+# than what it plans
+_PLANNED_ONCE = b"SET plan_cache_mode = force_generic_plan"
 
 
 def has_left(connection: psycopg.Connection[Any]) -> bool:
@@ -45,13 +50,19 @@ def datastore_of(url: str, *, size: int) -> PostgresDatastore:
         min_size=1,
         max_size=size,
         open=False,
-        configure=made.after_connect_func(),
+        configure=partial(_prepare, made.after_connect_func()),
         check=_require_alive,
         timeout=CONNECT_SECONDS,
         # by default the pool tries again after ever longer times, and sleeps on when the database is back
         reconnect_timeout=RECONNECT_SECONDS,
     )
     return made
+
+
+def _prepare(library: Callable[[psycopg.Connection[Any]], None], connection: psycopg.Connection[Any]) -> None:
+    """Make a new connection ready: what the library does, and ours."""
+    library(connection)
+    connection.execute(_PLANNED_ONCE)
 
 
 def _require_alive(connection: psycopg.Connection[Any]) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -87,6 +88,21 @@ def test_a_connection_that_the_server_has_ended_is_not_used(postgres: PostgresSt
         with postgres._database.alone() as connection:
             connection.execute("SELECT pg_terminate_backend(%s, 5000)", (lost,))
         assert postgres.head() == postgres.head()
+
+
+def test_statements_of_the_store_are_planned_once(make_database: Callable[[], str]) -> None:
+    users = [uuid4() for _ in range(12)]
+    with closing(Database(make_database(), pool_size=1)) as database:
+        store = PostgresStore(database, Codec(MemorySubjectKeys()))
+        store.migrate()
+        for user in users:
+            store.append([granted(user)], expected={user: 0}, cause=cause())
+            assert [recorded.stream for recorded in store.load_newer({user: 0})] == [user]
+        with database.connect() as connection:
+            plans = connection.execute(
+                "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE '%CROSS JOIN%'"
+            ).fetchall()
+    assert plans == [{"custom_plans": 0, "generic_plans": len(users)}]
 
 
 def test_a_stale_version_stores_nothing(store: Store) -> None:
