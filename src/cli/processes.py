@@ -21,6 +21,9 @@ NICENESS_OF_SHOWING, NICENESS_OF_MAKING = 5, 10
 _THREADS = 64
 # the library's 700 is less than one page of events or a few held requests: each of its collections found them all alive
 _YOUNG = 20_000
+# what lives that long is alive, as what is held leaves no garbage: after 10, as is the library's way, a process that
+# holds thousands of requests stood still for a tenth of a second each few seconds, and nothing was found
+_YOUNG_BEFORE_MIDDLE = 100
 
 
 @contextmanager
@@ -35,7 +38,7 @@ def serving(data: Path | None, *, niceness: int = 0) -> Iterator[Backend]:
 
 def spare_collections() -> None:
     """Let garbage be collected seldom, and never among what is loaded now, which lives as long as the process."""
-    gc.set_threshold(_YOUNG)
+    gc.set_threshold(_YOUNG, _YOUNG_BEFORE_MIDDLE)
     gc.collect()
     gc.freeze()
 
