@@ -22,7 +22,7 @@ NOTICED_BY_SERVER = "; ".join(
         f"SET idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'",
     ]
 ).encode()
-# the store's statements differ in keys alone, and the server would plan most of them anew each time, which takes longer
+# the store's statements differ in keys alone, and the server would plan some of them anew each time, which takes longer
 # than what it plans
 _PLANNED_ONCE = b"SET plan_cache_mode = force_generic_plan"
 

@@ -95,12 +95,19 @@ class _Client:
 
     async def post(self, path: str) -> tuple[int, bytes]:
         """The status and the body of the answer."""
-        connection = self._idle.pop() if self._idle else await self._connected()
+        connection = self._kept() or await self._connected()
         request = f"POST {path} HTTP/1.1\r\nHost: {self._address[0]}\r\nContent-Length: 0\r\n{self._head}\r\n"
         answer = await connection.ask(request.encode())
         if connection.is_kept:
             self._idle.append(connection)
         return answer
+
+    def _kept(self) -> "_Connection | None":
+        """A connection that the server has not ended meanwhile."""
+        while self._idle:
+            if (connection := self._idle.pop()).is_kept:
+                return connection
+        return None
 
     async def _connected(self) -> "_Connection":
         _, connection = await asyncio.get_running_loop().create_connection(_Connection, *self._address)
